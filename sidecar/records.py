@@ -1,0 +1,180 @@
+"""The nouns that cross process and package borders, frozen.
+
+An Exchange is a request with all its legs; a Sample is what a payload reader took out of it; an Outcome is the
+truth that comes later. Worker and control speak in the frames below. Nothing here decides, reads a clock or does
+I/O: `decide` routes by the table, `proxy` makes exchanges, `control` folds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Why a copy that was due was never sent (CONTRACT.md). A closed set: each has a series from the start.
+DROP_REASONS = (
+    "queue_full", "bytes_full", "body_too_large", "inflight_limit", "timeout", "connect_error",
+    "breaker_open", "shutting_down", "control_down", "disabled",
+)  # fmt: skip
+# How a copy whose sending began failed to end in a usable answer.
+LEG_ERRORS = ("status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large")
+# Why an exchange never reached control.
+CAPTURE_DROP_REASONS = ("control_down", "bytes_full", "body_too_large", "shutting_down")
+
+LegError = Literal["status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large"]
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What a version answered: status, the few headers that decoding needs, and the body's bytes."""
+
+    status: int
+    content_type: str
+    content_encoding: str
+    body: bytes
+
+
+class Leg(msgspec.Struct, frozen=True, array_like=True):
+    """One version's handling of one request.
+
+    Attributes:
+        error: None when the answer is usable; `dropped` names why a due copy was never sent.
+        latency_s: from the first byte sent to the answer's last byte; 0.0 when nothing was sent.
+    """
+
+    version: str
+    answer: Answer | None
+    error: str | None
+    dropped: str | None
+    latency_s: float
+
+
+class Exchange(msgspec.Struct, frozen=True, array_like=True):
+    """A request with all its legs. `at` is seconds since the epoch when its first byte came."""
+
+    request_id: str
+    deployment: str
+    generation: int
+    at: float
+    path: str
+    content_type: str
+    content_encoding: str
+    body: bytes
+    body_complete: bool
+    champion: Leg
+    shadows: tuple[Leg, ...]
+
+
+if TYPE_CHECKING:
+    Column = Sequence[Any] | NDArray[Any]
+else:
+    Column = Sequence  # a worker imports this file, and must not load numpy for a name
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What one version said for each row. Labels are texts, scores floats; either may be absent, not both."""
+
+    labels: tuple[str, ...] | None
+    scores: tuple[float, ...] | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were answered."""
+        return len(self.labels if self.labels is not None else self.scores or ())
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Feature rows of one exchange, by column; every column has `rows` values as the payload had them."""
+
+    request_id: str
+    at: float
+    rows: int
+    features: Mapping[str, Column]
+    prediction: Prediction | None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The truth for one row of one request. `value` is a label's text or a number; `at` seconds since the epoch."""
+
+    request_id: str
+    row: int
+    value: str | float
+    at: float
+    corrects: bool = False
+
+
+# --- the link: length-prefixed frames between a proxy worker and control ---------------------------------------
+
+
+class ShadowCounts(msgspec.Struct, array_like=True):
+    """What became of the copies to one challenger under one generation. Cumulative since the worker started."""
+
+    deployment: str
+    generation: int
+    champion: str
+    version: str
+    mirrored: int = 0
+    answered: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class RequestCounts(msgspec.Struct, array_like=True):
+    """Requests of one deployment, version and status code, with the durations' histogram. Cumulative."""
+
+    deployment: str
+    version: str
+    code: int
+    count: int = 0
+    seconds: float = 0.0
+    buckets: list[int] = msgspec.field(default_factory=list)
+
+
+class WorkerCounts(msgspec.Struct, array_like=True, tag="counts"):
+    """All of a worker's counters, sent each second. Cumulative since `started`, so a lost frame loses nothing."""
+
+    worker: str
+    requests: list[RequestCounts]
+    shadows: list[ShadowCounts]
+    capture_dropped: dict[str, int]
+    refused: dict[str, int]
+    overhead_seconds: float
+    overhead_count: int
+    overhead_buckets: list[int]
+    connections: int
+    inflight: int
+    held_bytes: int
+    repeats: int
+
+
+class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):
+    """A worker's first frame."""
+
+    worker: str
+    pid: int
+
+
+class Offered(msgspec.Struct, array_like=True, frozen=True, tag="exchange"):
+    """One exchange, offered and never awaited."""
+
+    exchange: Exchange
+
+
+class Acknowledged(msgspec.Struct, array_like=True, frozen=True, tag="ack"):
+    """The worker now routes by the table with this serial."""
+
+    worker: str
+    serial: int
+
+
+WorkerFrame = Hello | Offered | WorkerCounts | Acknowledged
+
+# Upper edges in seconds of every duration histogram; the last bucket is +Inf. OpenTelemetry's advice, and finer
+# ones below 5 ms where a proxy's own time lies.
+DURATION_BUCKETS_S = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075,
+    0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
+)  # fmt: skip

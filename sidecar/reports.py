@@ -1,0 +1,233 @@
+"""What observers report: the only form in which facts reach `decide`, the API, metrics and the dashboard.
+
+Frozen; every number carries its n where n matters; None means "not known", never zero. Observers make reports, the
+rest reads them; nobody here folds or judges.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Verdict = Literal["pass", "fail", "insufficient", "off"]
+CauseKind = Literal[
+    "scale", "affine", "sign", "function", "constant", "swap", "scaler", "type", "recode", "missing",
+    "new_category", "unexplained",
+]  # fmt: skip
+AlarmKind = Literal["data.broken", "drift.detected", "prediction.shifted", "mirror.silent"]
+Severity = Literal["none", "info", "warning", "critical"]
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a feature moved. live = factor × trained + offset; `share` of the rows switched; `explained` in 0..1."""
+
+    kind: CauseKind
+    says: str
+    share: float = 1.0
+    explained: float = 0.0
+    confirmed: bool = False
+    factor: float | None = None
+    offset: float | None = None
+    value: float | str | None = None
+    type_from: str | None = None
+    type_to: str | None = None
+    values: tuple[str, ...] = ()
+
+
+class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature, live against the baseline, in the baseline's frozen cells.
+
+    Attributes:
+        n: live rows counted; psi: classic PSI; psi_noise: what sampling alone would give on average.
+        kl_lower: anytime-valid lower bound on KL(baseline || live) in nats; e_value: evidence against
+            "within tolerance" since counting began, capped at 1e300.
+        missing, wrong_type, unseen: shares of n.
+        cells, baseline_counts, live_counts: for the overlay; live_counts are the recent window's.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    n: int
+    psi: float | None
+    psi_noise: float | None
+    kl_lower: float
+    e_value: float
+    alarm: bool
+    since: float | None
+    missing: float
+    wrong_type: float
+    unseen: float
+    cause: Cause | None
+    cells: tuple[str, ...]
+    baseline_counts: tuple[int, ...]
+    live_counts: tuple[int, ...]
+
+
+class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Every watched feature against one baseline. `baseline_digest` None: there is no baseline, nothing is judged."""
+
+    against: Literal["training", "recent"]
+    baseline_model: str | None
+    baseline_version: str | None
+    baseline_digest: str | None
+    rows_seen: int
+    rows_sampled: int
+    undecodable: int
+    severity: Severity
+    features: tuple[FeatureDrift, ...]
+    prediction: FeatureDrift | None
+
+
+class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm began, changed its kind when the cause was found, or ended. `key` is stable: kind-free."""
+
+    key: str
+    kind: AlarmKind
+    severity: Severity
+    says: str
+    action: str
+    since: float
+    ended: bool = False
+
+
+class Copies(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the copies that were due: due = mirrored + dropped."""
+
+    mirrored: int = 0
+    answered: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def due(self) -> int:
+        """Copies that should have been sent."""
+        return self.mirrored + sum(self.dropped.values())
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A proportion with an anytime-valid interval at 95 %."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class ScoreDifference(msgspec.Struct, frozen=True):
+    """challenger − champion over paired rows."""
+
+    n: int
+    mean: float
+    mean_abs: float
+    p50: float
+    p95: float
+    max: float
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """One paired row where the two versions differ; no feature value is kept."""
+
+    request_id: str
+    row: int
+    at: float
+    champion: str
+    challenger: str
+    difference: float
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Milliseconds. None where n is 0."""
+
+    n: int
+    p50: float | None
+    p99: float | None
+
+
+class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Challenger beside champion on the same requests, since the evidence began.
+
+    Attributes:
+        pairs: paired rows; paired_requests: requests where both gave a usable answer.
+        judged_requests: requests whose champion leg and copy both ended, usable or not; the two failure counts are
+            of these.
+        unpaired: both answered but their answers could not be compared (shape, type, undecodable).
+        agreement: on labels if there are any, else on scores within tolerance.
+        flips: "champion→challenger" label pair -> count, at most 20 kinds.
+        prediction_psi: challenger's predictions against the champion's.
+        latency_ratio_p99: paired requests only.
+    """
+
+    since: float
+    mirrored_s: float
+    copies: Copies
+    pairs: int
+    paired_requests: int
+    judged_requests: int
+    champion_failures: int
+    challenger_failures: int
+    unpaired: int
+    agreement: Interval | None
+    agreement_basis: Literal["labels", "scores"] | None
+    flips: dict[str, int]
+    score_difference: ScoreDifference | None
+    prediction_psi: float | None
+    latency_champion: Quantiles
+    latency_challenger: Quantiles
+    worst: tuple[Disagreement, ...]
+
+
+class VersionQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """One version's quality on rows whose outcome is known.
+
+    `metrics` may hold accuracy, precision, recall, f1, brier, log_loss, mae.
+    """
+
+    version: str
+    predicted: int
+    matched: int
+    coverage: float | None
+    metrics: dict[str, float]
+
+
+class PairedQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Champion and challenger on the same rows with the same outcome. better: only the challenger was right."""
+
+    champion: VersionQuality
+    challenger: VersionQuality
+    matched: int
+    better: int
+    worse: int
+    same: int
+
+
+class OutcomeCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of posted outcomes (CONTRACT.md, fine print)."""
+
+    matched: int = 0
+    pending: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    orphan: int = 0
+    late: int = 0
+
+
+class GateVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the gate table. `observed` and `required` are texts or numbers for people; `detail` one sentence."""
+
+    name: str
+    verdict: Verdict
+    observed: float | str | None
+    required: float | str | None
+    n: int
+    detail: str
+
+
+class GateTable(msgspec.Struct, frozen=True, kw_only=True):
+    """All gates on one challenger against one champion and one baseline; `evidence` is the digest over all of it."""
+
+    deployment: str
+    champion: str
+    challenger: str
+    verdict: Verdict
+    evidence: str
+    gates: tuple[GateVerdict, ...]

@@ -1,0 +1,162 @@
+"""How things stand: what the control side answers about deployments, transitions, alarms and the audit trail.
+
+Frozen. Times are seconds since the epoch here and become RFC 3339 at the admin API's edge.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from sidecar.reports import AlarmKind, Severity
+
+Action = Literal["start", "promote", "rollback", "acknowledge"]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a version answers: `url` as configured, `path` another path there or None."""
+
+    url: str
+    path: str | None = None
+
+
+class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored truth about one deployment. Changed by transitions only; `generation` counts them."""
+
+    deployment: str
+    generation: int
+    champion: str
+    champion_target: Target
+    champion_since: float
+    previous: str | None = None
+    previous_target: Target | None = None
+    watch_until: float | None = None
+
+
+class ChampionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that answers callers."""
+
+    version: str
+    url: str
+    since: float
+
+
+class ChallengerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A version in the shadow. health: "unknown" until a copy was answered, "healthy", "failing"."""
+
+    version: str
+    url: str
+    fraction: float
+    enabled: bool
+    health: Literal["unknown", "healthy", "failing"]
+
+
+class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """None where no registry is configured or nothing was asked yet."""
+
+    reachable: bool | None
+    diverged: bool
+    says: str | None = None
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion."""
+
+    name: str
+    owner: str
+    generation: int
+    state: Literal["steady", "watching"]
+    champion: ChampionStatus
+    previous: str | None
+    challengers: tuple[ChallengerStatus, ...]
+    registry: RegistryStatus
+    config_differs: bool
+    watch_until: float | None
+    lineage: dict[str, dict[str, str]]
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
+    """A promotion or rollback that was done, or with `dry_run` would have been."""
+
+    deployment: str
+    from_version: str
+    to_version: str
+    generation: int
+    audit_seq: int | None
+    evidence: str | None
+    dry_run: bool = False
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
+    """One line of the trail. `hash` covers everything else, `prev` is the entry before's hash.
+
+    `details` is canonical JSON text: gate table, software version; never feature values or tokens.
+    """
+
+    seq: int
+    at: float
+    actor: str
+    action: str
+    deployment: str
+    from_version: str | None
+    to_version: str | None
+    reason: str
+    evidence: str | None
+    details: str
+    prev: str
+    hash: str
+
+
+class AuditCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What `verify` found. `head` is the newest entry's hash; `fault` says which entry is wrong and how."""
+
+    ok: bool
+    entries: int
+    head: str
+    fault: str | None = None
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person should know. Open while `ended` is None."""
+
+    id: str
+    deployment: str
+    kind: AlarmKind
+    severity: Severity
+    says: str
+    action: str
+    since: float
+    owner: str
+    acknowledged: bool
+    ended: float | None = None
+
+
+class ChampionSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version answered at a moment, and who decided so."""
+
+    version: str
+    since: float
+    until: float | None
+    promoted_by: str
+    evidence: str | None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What each version said for one request; lists run over its rows."""
+
+    deployment: str
+    version: str
+    at: float
+    prediction: tuple[str | float | None, ...]
+    challengers: tuple[tuple[str, tuple[str | float | None, ...]], ...]
+    outcome: tuple[str | float | None, ...]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact as it happens, for the live page and `GET /v1/events`. `type` as in CONTRACT.md."""
+
+    type: str
+    deployment: str
+    at: float
+    says: str
