@@ -1,0 +1,330 @@
+"""A registry in a folder: `MODEL/versions/VERSION/{version.json,model.onnx,baseline.json}`, `MODEL/aliases.json`.
+
+Invariant: whoever reads sees either the state before a write or after it, also after a crash; writers to one model
+take turns, across processes; a version's artifact never changes; no name and no link leads out of the root; what is
+read is checked against the digest under which it was registered. Blocking work runs in threads. A baseline replaced
+by a writer that died half-way reads as DigestMismatch until it is put again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from registry_client.baseline import DOCUMENT_LIMIT_BYTES, Baseline, from_json, to_json
+from registry_client.confined_files import (
+    ASIDE,
+    confined,
+    copy_checked,
+    locked,
+    opened,
+    read_bounded,
+    sync_folder,
+    write_atomic,
+)
+from registry_client.errors import (
+    AlreadyExists,
+    DigestMismatch,
+    InvalidDocument,
+    InvalidName,
+    NotFound,
+    Unreachable,
+)
+from registry_client.model import ModelVersion
+
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
+_Document = TypeVar("_Document")
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _VersionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of version.json."""
+
+    format: Literal["sidecar-version/1"] = "sidecar-version/1"
+    model: str
+    version: str
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    digest: _Digest | None = None
+    lineage: dict[str, str] = msgspec.field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    baseline_digest: _Digest | None = None
+
+
+class DirectoryRegistry:
+    """The folder registry. Paths are taken relative to the working folder at construction."""
+
+    def __init__(
+        self, root: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), lock_wait_s: float = 10.0
+    ) -> None:
+        self._root = root.resolve()
+        self._clock = clock
+        self._lock_wait_s = lock_wait_s
+
+    async def version(self, model: str, version: str) -> ModelVersion:
+        """One version; NotFound, InvalidDocument."""
+        return await asyncio.to_thread(self._version, model, version)
+
+    async def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """All versions of a model, oldest first; NotFound, InvalidDocument."""
+        return await asyncio.to_thread(self._versions, model)
+
+    async def by_alias(self, model: str, alias: str) -> ModelVersion:
+        """The version an alias points at; NotFound, InvalidDocument."""
+        return await asyncio.to_thread(self._by_alias, model, alias)
+
+    async def aliases(self, model: str) -> Mapping[str, str]:
+        """Alias to version; NotFound where there is no such model, InvalidDocument."""
+        return await asyncio.to_thread(self._aliases, model)
+
+    async def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point an alias at an existing version; NotFound."""
+        await asyncio.to_thread(self._set_alias, model, alias, version)
+
+    async def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Add these tags to a version, replacing those of the same key; NotFound."""
+        return await asyncio.to_thread(self._set_tags, model, version, _texts(tags, "tags"))
+
+    async def baseline(self, model: str, version: str) -> Baseline:
+        """The baseline beside a version; NotFound, DigestMismatch, InvalidDocument."""
+        return await asyncio.to_thread(self._baseline, model, version)
+
+    async def put_baseline(self, model: str, version: str, baseline: Baseline) -> ModelVersion:
+        """Store or replace the baseline beside a version; NotFound, InvalidDocument."""
+        return await asyncio.to_thread(self._put_baseline, model, version, baseline)
+
+    async def artifact(self, model: str, version: str, into: Path) -> Path:
+        """Copy the artifact to `into/model.onnx`; `into` is made where absent. NotFound, DigestMismatch."""
+        return await asyncio.to_thread(self._artifact, model, version, into)
+
+    async def register(
+        self,
+        model: str,
+        version: str,
+        *,
+        artifact: Path | None = None,
+        baseline: Baseline | None = None,
+        lineage: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """Register a new version; AlreadyExists, NotFound where there is no such artifact file."""
+        document = _VersionDocument(
+            model=_name(model, "model"),
+            version=_name(version, "version"),
+            created_at=self._clock(),
+            lineage=_texts(lineage or {}, "lineage"),
+            tags=_texts(tags or {}, "tags"),
+            baseline_digest=baseline.digest if baseline is not None else None,
+        )
+        return await asyncio.to_thread(self._register, document, artifact, baseline)
+
+    async def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    # What follows is blocking and runs in threads.
+
+    def _model_folder(self, model: str) -> Path:
+        folder = confined(self._root, self._root / _name(model, "model"))
+        if not folder.is_dir():
+            if not self._root.is_dir():
+                raise Unreachable(f"the registry's folder {self._root} does not exist")
+            raise NotFound(f"the registry has no model {model!r}")
+        return folder
+
+    def _version_folder(self, model: str, version: str) -> Path:
+        folder = self._model_folder(model) / "versions" / _name(version, "version")
+        if not confined(self._root, folder).is_dir():
+            raise NotFound(f"model {model!r} has no version {version!r}")
+        return folder
+
+    def _document(self, model: str, version: str) -> _VersionDocument:
+        path = self._version_folder(model, version) / "version.json"
+        document = _decoded(path, read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES), _VersionDocument)
+        if (document.model, document.version) != (model, version):
+            raise InvalidDocument(
+                f"{path} describes {document.model[:128]}/{document.version[:128]}, not {model}/{version}"
+            )
+        return document
+
+    def _version(self, model: str, version: str) -> ModelVersion:
+        return _model_version(self._document(model, version))
+
+    def _versions(self, model: str) -> tuple[ModelVersion, ...]:
+        folder = confined(self._root, self._model_folder(model) / "versions")
+        try:
+            names = [entry.name for entry in folder.iterdir() if _NAME.fullmatch(entry.name) and entry.is_dir()]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Unreachable(f"{folder} cannot be listed: {error.strerror}") from error
+        found = [self._version(model, name) for name in names]
+        return tuple(sorted(found, key=lambda version: (version.created_at, version.version)))
+
+    def _aliases(self, model: str) -> dict[str, str]:
+        path = self._model_folder(model) / "aliases.json"
+        try:
+            data = read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES)
+        except NotFound:
+            return {}
+        return _decoded(path, data, dict[str, str])
+
+    def _by_alias(self, model: str, alias: str) -> ModelVersion:
+        aliases = self._aliases(model)
+        if _name(alias, "alias") not in aliases:
+            raise NotFound(f"model {model!r} has no alias {alias!r}")
+        return self._version(model, aliases[alias])
+
+    def _set_alias(self, model: str, alias: str, version: str) -> None:
+        _name(alias, "alias")
+        self._version(model, version)
+        folder = self._model_folder(model)
+        with locked(folder / ".lock", self._lock_wait_s):
+            self._write(folder / "aliases.json", self._aliases(model) | {alias: version})
+
+    def _set_tags(self, model: str, version: str, tags: dict[str, str]) -> ModelVersion:
+        with locked(self._model_folder(model) / ".lock", self._lock_wait_s):
+            document = self._document(model, version)
+            changed = msgspec.structs.replace(document, tags=document.tags | tags)
+            self._write(self._version_folder(model, version) / "version.json", changed)
+        return _model_version(changed)
+
+    def _baseline(self, model: str, version: str) -> Baseline:
+        expected = self._document(model, version).baseline_digest
+        path = self._version_folder(model, version) / "baseline.json"
+        if expected is None:
+            raise NotFound(f"{model}/{version} has no baseline")
+        try:
+            baseline = from_json(read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES))
+        except InvalidDocument as error:
+            raise InvalidDocument(f"{path}: {error}") from error
+        if baseline.digest != expected:
+            raise DigestMismatch(f"the baseline of {model}/{version}", expected=expected, found=baseline.digest)
+        return baseline
+
+    def _put_baseline(self, model: str, version: str, baseline: Baseline) -> ModelVersion:
+        data = _baseline_bytes(model, version, baseline)
+        with locked(self._model_folder(model) / ".lock", self._lock_wait_s):
+            document = self._document(model, version)
+            folder = self._version_folder(model, version)
+            changed = msgspec.structs.replace(document, baseline_digest=baseline.digest)
+            write_atomic(confined(self._root, folder / "baseline.json"), data)
+            self._write(folder / "version.json", changed)
+        return _model_version(changed)
+
+    def _artifact(self, model: str, version: str, into: Path) -> Path:
+        document = self._document(model, version)
+        source = self._version_folder(model, version) / "model.onnx"
+        target = into / "model.onnx"
+        subject = f"the artifact of {model}/{version}"
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unreachable(f"{into} cannot be made: {error.strerror}") from error
+        try:
+            with opened(self._root, source) as file:
+                copy_checked(file, target, expected=document.digest, subject=subject)
+        except NotFound as error:
+            raise NotFound(f"{model}/{version} has no artifact") from error
+        return target
+
+    def _register(self, document: _VersionDocument, artifact: Path | None, baseline: Baseline | None) -> ModelVersion:
+        model, version = document.model, document.version
+        baseline_data = None if baseline is None else _baseline_bytes(model, version, baseline)
+        versions = confined(self._root, self._root / model) / "versions"
+        target = versions / version
+        # Put together aside and given its name in one step: a crash leaves nothing that has a version's name.
+        aside = versions / f"{ASIDE}{uuid4().hex}"
+        try:
+            confined(self._root, versions).mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                raise AlreadyExists(f"{model}/{version} is registered already")
+            aside.mkdir()
+            if artifact is not None:
+                document = msgspec.structs.replace(document, digest=_take(artifact, aside / "model.onnx"))
+            if baseline_data is not None:
+                write_atomic(aside / "baseline.json", baseline_data)
+            self._write(aside / "version.json", document)
+            with locked(versions.parent / ".lock", self._lock_wait_s):
+                if target.exists():
+                    raise AlreadyExists(f"{model}/{version} is registered already")
+                aside.rename(target)
+            sync_folder(versions)
+        except OSError as error:
+            raise Unreachable(f"{target} cannot be written: {error.strerror}") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return _model_version(document)
+
+    def _write(self, path: Path, document: object) -> None:
+        try:
+            data = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2)
+        except UnicodeEncodeError as error:
+            raise InvalidDocument(f"{path} would hold text that is not Unicode: {error.reason}") from error
+        if len(data) > DOCUMENT_LIMIT_BYTES:
+            raise InvalidDocument(f"{path} would be larger than {DOCUMENT_LIMIT_BYTES} bytes")
+        write_atomic(confined(self._root, path), data)
+
+
+def _name(name: str, what: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidName(
+            f"{name[:128]!r} cannot be the name of a {what}: "
+            "up to 128 letters, digits, dots, dashes and underscores, and no leading dot"
+        )
+    return name
+
+
+def _texts(mapping: Mapping[str, str], what: str) -> dict[str, str]:
+    """A copy; InvalidDocument where something else than texts would be written."""
+    try:
+        return msgspec.convert(dict(mapping), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise InvalidDocument(f"{what} must be texts: {error}") from error
+
+
+def _take(artifact: Path, target: Path) -> str:
+    """Copy an artifact into the registry and return its digest."""
+    try:
+        file = artifact.open("rb")
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no artifact {artifact}") from error
+    except OSError as error:
+        raise Unreachable(f"{artifact} cannot be read: {error.strerror}") from error
+    with file:
+        return copy_checked(file, target, expected=None, subject=str(artifact))
+
+
+def _baseline_bytes(model: str, version: str, baseline: Baseline) -> bytes:
+    named = (baseline.model or model, baseline.version or version)
+    if named != (model, version):
+        raise InvalidDocument(f"the baseline is one of {named[0]}/{named[1]}, not of {model}/{version}")
+    data = to_json(baseline)
+    if len(data) > DOCUMENT_LIMIT_BYTES:
+        raise InvalidDocument(f"a baseline of {len(data)} bytes is larger than {DOCUMENT_LIMIT_BYTES}")
+    return data
+
+
+def _decoded(path: Path, data: bytes, kind: type[_Document]) -> _Document:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidDocument(f"{path} cannot be read: {error}") from error
+
+
+def _model_version(document: _VersionDocument) -> ModelVersion:
+    return ModelVersion(
+        model=document.model,
+        version=document.version,
+        created_at=document.created_at.astimezone(UTC),
+        digest=document.digest,
+        lineage=document.lineage,
+        tags=document.tags,
+        baseline_digest=document.baseline_digest,
+    )

@@ -1,0 +1,41 @@
+"""Everything that can go wrong with a registry, as a tree of seven classes.
+
+Invariant: each message is one sentence a person can act upon; it names the model, version or file concerned.
+Raised by every module of this package; a caller that does not care which catches `RegistryError`.
+"""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """Something about the registry, its documents or its location is not as it should be."""
+
+
+class Unreachable(RegistryError):
+    """The registry did not answer, or its folder cannot be read or written; trying again later may help."""
+
+
+class NotFound(RegistryError):
+    """The registry answers, but has no such model, version, alias, artifact or baseline."""
+
+
+class DigestMismatch(RegistryError):
+    """Bytes are not those that were registered. `expected` and `found` are `sha256:<hex>`."""
+
+    def __init__(self, subject: str, *, expected: str, found: str) -> None:
+        super().__init__(f"{subject} has digest {found}, but {expected} was registered")
+        self.subject = subject
+        self.expected = expected
+        self.found = found
+
+
+class InvalidDocument(RegistryError):
+    """A document is damaged, too large, of another format, or contradicts itself."""
+
+
+class InvalidName(RegistryError):
+    """A name could lead outside the registry, or is not one the registry accepts."""
+
+
+class AlreadyExists(RegistryError):
+    """A version is registered once; its bytes never change under the same name."""
