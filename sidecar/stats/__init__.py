@@ -1,0 +1,1 @@
+"""Statistics on counts: update, merge, read. Pure; numpy and scipy alone."""

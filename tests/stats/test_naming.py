@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from registry_client.log_histogram import LogHistogram
+from sidecar.reports import Cause
+from sidecar.stats.naming import name_cause
+
+Floats = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int], Floats]
+
+
+def _whole(values: Floats, digits: int = 0) -> Floats:
+    return np.asarray(np.round(values, digits), dtype=np.float64)
+
+
+def _amounts(rng: np.random.Generator, n: int) -> Floats:
+    return _whole(np.exp(rng.normal(8.0, 1.0, n)))
+
+
+def _temperatures(rng: np.random.Generator, n: int) -> Floats:
+    return rng.normal(15.0, 8.0, n)
+
+
+FEATURES: dict[str, Draw] = {
+    "amounts": _amounts,
+    "prices": lambda rng, n: _whole(np.exp(rng.normal(3.5, 1.2, n)), 2),
+    "counts": lambda rng, n: rng.poisson(30, n).astype(float),
+    "few integers": lambda rng, n: rng.poisson(3, n).astype(float),
+    "temperatures": _temperatures,
+    "shares": lambda rng, n: rng.random(n),
+    "durations": lambda rng, n: np.floor(rng.exponential(20.0, n)),
+}
+
+
+def _name(trained: Floats, live: Floats, *, frequent: tuple[float, ...] = ()) -> Cause | None:
+    quantiles = np.quantile(trained, (np.arange(512) + 0.5) / 512, method="inverted_cdf")
+    histogram = LogHistogram()
+    histogram.update(live)
+    return name_cause(quantiles, *histogram.atoms(), coarsening=histogram.coarsening, frequent=frequent)
+
+
+def _broken(draw: Draw, change: Callable[[Floats], Floats], n: int, share: float, seed: int = 1) -> Cause:
+    rng = np.random.default_rng(seed)
+    trained, live = draw(rng, 20_000), draw(rng, n)
+    cause = _name(trained, np.where(rng.random(n) < share, change(live), live))
+    assert cause is not None
+    return cause
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("factor", [0.001, 0.01, 60.0, 100.0, 1000.0, 3600.0])
+@pytest.mark.parametrize(("n", "share"), [(200, 1.0), (1_000, 1.0), (1_000, 0.3)])
+def test_a_unit_change_is_named_with_its_factor_and_share(feature: str, factor: float, n: int, share: float) -> None:
+    cause = _broken(FEATURES[feature], lambda x: x * factor, n, share)
+    assert cause.kind == "scale", cause.says
+    assert cause.factor == pytest.approx(factor)
+    assert cause.share == pytest.approx(share, abs=0.05)
+    assert cause.explained >= 0.9
+
+
+def test_cents_that_became_euros_are_called_that() -> None:
+    cause = _broken(_amounts, lambda x: x / 100, 1_000, 1.0)
+    assert cause.says == "live = 0.01 × trained (as when cents become euros)"
+    partly = _broken(_amounts, lambda x: x / 100, 1_000, 0.3)
+    assert partly.says.startswith("live = 0.01 × trained (as when cents become euros), in about ")
+
+
+@pytest.mark.parametrize("feature", [name for name in FEATURES if name != "shares"])
+@pytest.mark.parametrize(("n", "share"), [(200, 1.0), (1_000, 0.3)])
+def test_a_turned_sign_is_named(feature: str, n: int, share: float) -> None:
+    cause = _broken(FEATURES[feature], lambda x: -x, n, share)
+    assert cause.kind == "sign", cause.says
+    assert (cause.factor, cause.offset) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "factor", "offset"),
+    [(lambda x: 1.8 * x + 32, 1.8, 32.0), (lambda x: x + 273.15, 1.0, 273.15)],
+)
+@pytest.mark.parametrize(("n", "share"), [(200, 1.0), (1_000, 1.0), (1_000, 0.3)])
+def test_another_temperature_scale_is_named(
+    change: Callable[[Floats], Floats], factor: float, offset: float, n: int, share: float
+) -> None:
+    cause = _broken(_temperatures, change, n, share)
+    assert (cause.kind, cause.factor, cause.offset) == ("affine", factor, offset), cause.says
+    assert cause.share == pytest.approx(share, abs=0.05)
+
+
+def test_a_share_counted_from_the_other_end_is_named() -> None:
+    cause = _broken(lambda rng, n: rng.beta(2, 8, n), lambda x: 1 - x, 1_000, 1.0)
+    assert (cause.kind, cause.factor, cause.offset) == ("affine", -1.0, 1.0)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("value", [-999.0, 77.5])
+def test_a_constant_fill_is_named_with_its_value(feature: str, share: float, value: float) -> None:
+    rng = np.random.default_rng(3)
+    trained, live = FEATURES[feature](rng, 20_000), FEATURES[feature](rng, 1_000)
+    cause = _name(trained, np.where(rng.random(1_000) < share, value, live), frequent=(value,))
+    assert cause is not None
+    assert (cause.kind, cause.value) == ("constant", value), cause.says
+    assert cause.share == pytest.approx(share, abs=0.05)
+
+
+def test_a_factor_that_is_no_unit_is_told_as_it_is() -> None:
+    cause = _broken(FEATURES["shares"], lambda x: x * 37.1, 1_000, 1.0)
+    assert cause.kind == "scale"
+    assert cause.factor == pytest.approx(37.1, rel=0.02)
+    assert "no common unit" in cause.says
+
+
+NATURAL: dict[str, Callable[[Floats], Floats]] = {
+    "10 % more": lambda x: x * 1.1,
+    "a third more": lambda x: x * 1.35,
+    "a shift": lambda x: x + 0.7 * x.std(),
+    "wider": lambda x: x.mean() + (x - x.mean()) * 1.5,
+    "the lower quarter gone": lambda x: np.sort(x)[x.size // 4 :],
+    "half the rows shifted": lambda x: np.where(np.arange(x.size) % 2 == 0, x + 1.5 * x.std(), x),
+    "a heavier tail": lambda x: np.where(np.arange(x.size) % 10 == 0, x * (3 + 5 * (np.arange(x.size) % 97) / 97), x),
+}
+
+
+@pytest.mark.parametrize("n", [200, 1_000, 10_000])
+def test_what_the_world_does_is_hardly_ever_given_a_name(n: int) -> None:
+    rng = np.random.default_rng(n)
+    named = []
+    for feature, draw in FEATURES.items():
+        for drift, change in NATURAL.items():
+            cause = _name(draw(rng, 20_000), change(draw(rng, n)))
+            if cause is None or cause.kind != "unexplained":
+                named.append((feature, drift, cause))
+    assert len(named) <= 1, f"{len(named)} of {len(FEATURES) * len(NATURAL)} wrongly named: {named}"
+
+
+def test_without_drift_there_is_nothing_to_name() -> None:
+    rng = np.random.default_rng(2)
+    for draw in FEATURES.values():
+        cause = _name(draw(rng, 20_000), draw(rng, 1_000))
+        assert cause is not None
+        assert cause.kind == "unexplained"
+        assert cause.share == 1.0
+        assert cause.explained == 0.0
+
+
+def test_too_few_rows_name_nothing() -> None:
+    trained = _amounts(np.random.default_rng(1), 5_000)
+    assert _name(trained, trained[:49] / 100) is None
+    assert _name(trained, np.empty(0)) is None
+
+
+def test_infinities_and_absurd_magnitudes_do_not_disturb() -> None:
+    rng = np.random.default_rng(4)
+    trained, live = _amounts(rng, 20_000), _amounts(rng, 1_000) / 100
+    live[:3] = np.inf, -np.inf, 1e300
+    cause = _name(trained, live)
+    assert cause is not None
+    assert (cause.kind, cause.factor) == ("scale", 0.01)
+    huge = name_cause(np.linspace(1e300, 1.7e308, 512), np.linspace(1e300, 1.7e308, 100), np.ones(100))
+    assert huge is not None
+
+
+def test_a_constant_baseline_is_no_trap() -> None:
+    cause = _name(np.full(1_000, 5.0), np.full(500, 500.0))
+    assert cause is not None
+    assert cause.kind in {"scale", "constant", "unexplained"}
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "values", "counts"),
+    [
+        ([1.0] * 7, [1.0], [100]),
+        ([float("nan")] * 8, [1.0], [100]),
+        ([1.0] * 8, [1.0, 2.0], [100]),
+        ([1.0] * 8, [1.0], [-100]),
+        ([[1.0] * 8], [1.0], [100]),
+    ],
+)
+def test_arguments_without_sense_are_refused(quantiles: list[float], values: list[float], counts: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"quantiles|counts"):
+        name_cause(quantiles, values, counts)
