@@ -1,0 +1,1 @@
+"""Folds one exchange or outcome at a time and reports on demand. Pure; judges nothing (`decide` does)."""

@@ -1,0 +1,102 @@
+"""Why an alarmed column moved: its type, its gaps, its new values, or a named fault of its numbers.
+
+Keeps: one cause, from counts since the onset; "unexplained" rather than a guess. Values named are at most five, each
+cut to 40 printable characters.
+Does not: decide that something moved (the e-detector did) nor what to do about it.
+Called by: a watched column after each bucket while its alarm is open.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry_client.baseline import FeatureBaseline
+from registry_client.log_histogram import LogHistogram
+from sidecar.reports import Cause
+from sidecar.stats.eprocess import TolerantTest
+from sidecar.stats.naming import name_cause
+
+Counts = NDArray[np.int64]
+
+MOST_NAMED = 5
+NAME_LENGTH = 40
+# Evidence that the ordinary cells moved as well, once missing and wrong types are set aside.
+_LOG_MOVED = math.log(20.0)
+# Share of rows by which missing or the like must grow to be the cause although the other values moved too.
+_LARGE_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What is known about a moved column: `counts` in its cells and `numbers`, both since about the onset."""
+
+    counts: Counts
+    numbers: LogHistogram
+    frequent: tuple[float, ...]
+    unseen: tuple[str, ...]
+    wrong_type: str | None
+
+
+def feature_cause(baseline: FeatureBaseline, moved: Moved, tolerance: float) -> Cause:
+    """The cause that counts support; `tolerance` is the effective one of the column, in nats."""
+    cells = baseline.cells
+    trained = np.asarray(baseline.counts, dtype=np.int64)
+    special = {"type": cells.wrong_type_index, "missing": cells.missing_index}
+    if cells.unseen_index is not None:
+        special["new_category"] = cells.unseen_index
+    live_n, trained_n = max(int(moved.counts.sum()), 1), int(trained.sum())
+    grown = {name: float(moved.counts[index] / live_n - trained[index] / trained_n) for name, index in special.items()}
+    most = max(grown, key=grown.__getitem__)
+    ordinary = np.ones(cells.size, dtype=bool)
+    ordinary[list(special.values())] = False
+    values_moved = _moved(trained[ordinary], moved.counts[ordinary], tolerance)
+    named = None
+    if values_moved and baseline.kind == "numeric":
+        values, counts = moved.numbers.atoms()
+        named = name_cause(
+            baseline.quantiles, values, counts, coarsening=moved.numbers.coarsening, frequent=moved.frequent
+        )
+        if named is not None and named.kind != "unexplained":
+            return named
+    if grown[most] > 0 and (not values_moved or grown[most] >= _LARGE_SHARE):
+        share = float(moved.counts[special[most]] / live_n)
+        return _special(most, baseline, moved, share, explained=0.0 if values_moved else 1.0)
+    return named or Cause(kind="unexplained", says="the values are distributed unlike training's")
+
+
+def printable(text: str) -> str:
+    """A value's text fit for a sentence: 40 characters, controls and line ends shown as a replacement mark.
+
+    >>> printable("a" * 50) == "a" * 39 + "…", printable("x" + chr(10))
+    (True, 'x�')
+    """
+    cut = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
+    return "".join(character if character.isprintable() else "�" for character in cut)
+
+
+def _moved(trained: Counts, live: Counts, tolerance: float) -> bool:
+    if not trained.any():
+        return bool(live.any())
+    return float(TolerantTest(trained).log_e(live[None, :], tolerance)[0]) >= _LOG_MOVED
+
+
+def _special(kind: str, baseline: FeatureBaseline, moved: Moved, share: float, *, explained: float) -> Cause:
+    rounded = round(share, 4)
+    if kind == "missing":
+        usual = baseline.missing / baseline.n
+        says = f"{share:.1%} of the values are missing; in training {usual:.1%} were"
+        return Cause(kind="missing", says=says, share=rounded, explained=explained)
+    if kind == "type":
+        type_from = "number" if baseline.kind == "numeric" else "category"
+        says = f"{share:.1%} of the values come as {moved.wrong_type or 'another type'} instead of {type_from}"
+        return Cause(
+            kind="type", says=says, share=rounded, explained=explained, type_from=type_from, type_to=moved.wrong_type
+        )
+    values = tuple(printable(text) for text in moved.unseen[:MOST_NAMED])
+    names = ", ".join(f"'{value}'" for value in values)
+    says = f"{share:.1%} of the values were never seen in training: {names}"
+    return Cause(kind="new_category", says=says, share=rounded, explained=explained, values=values)

@@ -1,0 +1,118 @@
+"""How the challenger's predictions are distributed beside the champion's on the same rows, as PSI.
+
+Invariant: counts only, so merging is exact; the cells do not depend on which version's data came first. Scores in
+[0, 1] fall into 20 fixed cells; once any score leaves that range, at most 20 groups of log cells with nearly equal
+pooled mass are used, since hundreds of thin cells would show nothing but noise. Labels: their shares.
+Does not judge: the prediction gate does. Used by the comparison observer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from registry_client.log_histogram import INFINITE_CELL, LogHistogram, LogHistogramDocument
+from sidecar.observe.agreement import OTHER
+from sidecar.records import Prediction
+from sidecar.stats.psi import psi
+
+Counts = NDArray[np.float64]
+
+CELLS = 20
+_MOST_LABELS = 200
+_LABEL_LENGTH = 40
+
+
+class SideDocument(msgspec.Struct, frozen=True):
+    """One version's predictions as they are stored."""
+
+    cells: list[int]
+    outside: int
+    scores: LogHistogramDocument
+    labels: dict[str, int]
+
+
+class Side:
+    """One version's predictions, counted."""
+
+    def __init__(self) -> None:
+        self.cells = [0] * CELLS
+        self.outside = 0
+        self.scores = LogHistogram()
+        self.labels: dict[str, int] = {}
+
+    def fold(self, prediction: Prediction) -> None:
+        """Counts every row; a missing score (NaN) is none."""
+        for score in prediction.scores or ():
+            self.scores.add(score)
+            if 0.0 <= score <= 1.0:
+                self.cells[min(int(score * CELLS), CELLS - 1)] += 1
+            elif not math.isnan(score):
+                self.outside += 1
+        for label in prediction.labels or ():
+            self._label(label[:_LABEL_LENGTH], 1)
+
+    def merge(self, other: Side) -> None:
+        """Adds another one, which stays as it is."""
+        self.cells = [mine + theirs for mine, theirs in zip(self.cells, other.cells, strict=True)]
+        self.outside += other.outside
+        self.scores.merge(other.scores)
+        for label, count in other.labels.items():
+            self._label(label, count)
+
+    def to_document(self) -> SideDocument:
+        """All of it, for the snapshot."""
+        return SideDocument(list(self.cells), self.outside, self.scores.to_document(), dict(self.labels))
+
+    @classmethod
+    def from_document(cls, document: SideDocument) -> Side:
+        """Reads a document back; ValueError where it contradicts itself."""
+        if len(document.cells) != CELLS:
+            raise ValueError(f"prediction counts have {CELLS} cells, not {len(document.cells)}")
+        side = cls()
+        side.cells, side.outside = list(document.cells), document.outside
+        side.scores, side.labels = LogHistogram.from_document(document.scores), dict(document.labels)
+        return side
+
+    def _label(self, label: str, count: int) -> None:
+        if label not in self.labels and len(self.labels) >= _MOST_LABELS:
+            label = OTHER
+        self.labels[label] = self.labels.get(label, 0) + count
+
+
+def prediction_psi(champion: Side, challenger: Side) -> float | None:
+    """PSI in nats of the challenger's scores, else labels, against the champion's; None without rows on both sides."""
+    if champion.scores.total and challenger.scores.total:
+        if champion.outside or challenger.outside:
+            return psi(*_log_cells(champion.scores, challenger.scores))
+        return psi(champion.cells, challenger.cells)
+    if champion.labels and challenger.labels:
+        labels = sorted({*champion.labels, *challenger.labels})
+        return psi([champion.labels.get(x, 0) for x in labels], [challenger.labels.get(x, 0) for x in labels])
+    return None
+
+
+def _log_cells(champion: LogHistogram, challenger: LogHistogram) -> tuple[Counts, Counts]:
+    """Counts of both in the same groups of neighbouring log cells, each with about a 20th of the pooled mass."""
+    pooled = LogHistogram()
+    pooled.merge(champion)
+    pooled.merge(challenger)
+    values, counts = pooled.atoms()
+    if not values.size:
+        return _grouped(champion, values), _grouped(challenger, values)
+    middle = np.cumsum(counts) - counts / 2
+    group = np.minimum((middle / counts.sum() * CELLS).astype(np.int64), CELLS - 1)
+    edges = values[1:][group[1:] != group[:-1]]
+    return _grouped(champion, edges), _grouped(challenger, edges)
+
+
+def _grouped(histogram: LogHistogram, edges: NDArray[np.float64]) -> Counts:
+    """Counts between the edges; the infinities lie beyond the first and the last one."""
+    values, counts = histogram.atoms()
+    place = np.searchsorted(edges, values, side="right")
+    grouped = np.bincount(place, weights=counts, minlength=edges.size + 1)
+    infinite = [histogram.counts.get(cell, 0) for cell in (-INFINITE_CELL, INFINITE_CELL)]
+    return np.concatenate(([infinite[0]], grouped, [infinite[1]]))
