@@ -1,0 +1,60 @@
+"""Evidence: all reports on one challenger against one champion and one baseline, and the digest that names them.
+
+Keeps: the digest covers champion, challenger, baseline, the configuration of the gates and the gate table; change
+any of them, or one number in the table, and it is another digest. Equal content gives an equal digest on every
+replica and in every version of Python.
+Does not: judge (`gates`), gather (observers do), or know when evidence began anew (control does).
+Called by: `control`, which builds it, and `gates`, which judges it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.config import Gates
+from sidecar.reports import ComparisonReport, GateVerdict, PairedQuality, Verdict
+from sidecar.standing import Alarm
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a challenger.
+
+    Attributes:
+        baseline_digest: of the baseline that inputs are watched against; None where there is none.
+        quality: None while no version's rows have an outcome.
+        open_alarms: of this deployment; others are ignored.
+        lineage: the challenger's registry fields, empty without a registry.
+        voided_s: the part of `comparison.mirrored_s` that lies under an open data.broken alarm and does not count.
+    """
+
+    deployment: str
+    champion: str
+    challenger: str
+    baseline_digest: str | None
+    comparison: ComparisonReport
+    quality: PairedQuality | None
+    open_alarms: tuple[Alarm, ...]
+    lineage: Mapping[str, str]
+    voided_s: float = 0.0
+
+
+def digest(evidence: Evidence, settings: Gates, verdict: Verdict, gates: tuple[GateVerdict, ...]) -> str:
+    """`sha256:<hex>` over canonical JSON (sorted keys, no spaces, ASCII).
+
+    Raises ValueError for a number that JSON does not have (NaN, infinity): gates report None there.
+    """
+    document = {
+        "deployment": evidence.deployment,
+        "champion": evidence.champion,
+        "challenger": evidence.challenger,
+        "baseline": evidence.baseline_digest,
+        "settings": settings.model_dump(mode="json"),
+        "verdict": verdict,
+        "gates": msgspec.to_builtins(gates),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,85 @@
+"""Gates on what is true rather than on what was answered: outcome, inputs, lineage.
+
+Keeps: the outcome gate looks at pairs with the same outcome only, by tests that stay valid at every look; no
+outcome and no baseline are `insufficient`, never pass.
+Does not: combine gates (`gates` does) or join outcomes to predictions (the observer did).
+Called by: the table in `gates`. Source of the tests: `sidecar.stats.paired`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sidecar.config import InputsGate, LineageGate, OutcomeGate
+from sidecar.decide.evidence import Evidence
+from sidecar.decide.finding import Finding
+from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superior
+
+# Beyond this E is a certainty for people, and e**x would overflow for machines.
+_MOST_LOG_E = 690.0
+
+
+def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
+    """Right as often as the champion (less the margin), or more often, on the same rows with the same outcome.
+
+    Passes at E >= 1/alpha and `min_matched` rows; fails at any time when the evidence for "worse by more than the
+    margin" reaches 1/alpha. `observed` is the difference of the shares that were right.
+    """
+    del now
+    claim = "better" if policy.test == "superior" else f"no more than {policy.margin:g} worse"
+    required = f"{claim}, E >= {1 / policy.alpha:g}"
+    quality = evidence.quality
+    if quality is None or quality.matched == 0:
+        says = "no row that both versions answered has an outcome yet: post outcomes to /v1/outcomes"
+        return Finding("insufficient", None, required, 0, says)
+    n, better, worse = quality.matched, quality.better, quality.worse
+    difference = (better - worse) / n
+    says = f"of {n:,} rows with an outcome only the challenger was right on {better:,}, only the champion on {worse:,}"
+    needed = -math.log(policy.alpha)
+    if log_e_inferior(better, worse, quality.same, policy.margin) >= needed:
+        return Finding("fail", difference, required, n, f"{says}: it is worse by more than {policy.margin:g}")
+    if n < policy.min_matched:
+        return Finding("insufficient", difference, required, n, f"{n:,} of {policy.min_matched:,} rows with an outcome")
+    if policy.test == "superior":
+        log_e = log_e_superior(better, worse)
+    else:
+        log_e = log_e_noninferior(better, worse, quality.same, policy.margin)
+    says += f"; E = {math.exp(min(log_e, _MOST_LOG_E)):.3g}"
+    if log_e >= needed:
+        return Finding("pass", difference, required, n, says)
+    return Finding("insufficient", difference, required, n, f"{says} is not enough to call it {claim}: wait for more")
+
+
+def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
+    """No open data.broken alarm, and a baseline without which none could ever be raised."""
+    del policy, now
+    broken = [
+        alarm
+        for alarm in evidence.open_alarms
+        if alarm.deployment == evidence.deployment and alarm.kind == "data.broken" and alarm.ended is None
+    ]
+    required = "no open data.broken alarm"
+    if broken:
+        says = f"the input is broken, fix the feed first: {broken[0].says}"
+        return Finding("fail", f"{len(broken)} open", required, len(broken), says)
+    if evidence.baseline_digest is None:
+        says = (
+            "there is no baseline, so a broken input would go unseen: make one with `sidecar baseline build` and name"
+            " it under `baseline:`"
+        )
+        return Finding("insufficient", "no baseline", required, 0, says)
+    return Finding("pass", "none open", required, 0, "no data.broken alarm is open")
+
+
+def lineage(policy: LineageGate, evidence: Evidence, now: float) -> Finding:
+    """The registry knows where the challenger comes from."""
+    del now
+    needed = policy.require
+    missing = [field for field in needed if not evidence.lineage.get(field, "").strip()]
+    required = ", ".join(needed) or "nothing"
+    present = f"{len(needed) - len(missing)} of {len(needed)} fields"
+    if missing:
+        says = f"version {evidence.challenger} lacks {', '.join(missing)} in the registry"
+        return Finding("fail", present, required, len(needed), says)
+    says = "every required field is in the registry" if needed else "no registry field is required"
+    return Finding("pass", present, required, len(needed), says)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from sidecar import __version__
+from sidecar.decide.promotion import (
+    TRANSITIONS,
+    Plan,
+    Promote,
+    Rollback,
+    checked_reason,
+    decide_promotion,
+    decide_rollback,
+    decide_start,
+    diagram,
+    phase,
+)
+from sidecar.errors import Invalid, Refused, SidecarError, Unknown
+from sidecar.reports import GateVerdict
+from sidecar.standing import DeploymentState, Target
+from tests.decide.decide_samples import KNOWN, NOW, state, table
+
+
+def gate(name: str, verdict: Any, detail: str) -> GateVerdict:
+    return GateVerdict(name=name, verdict=verdict, observed=1, required=2, n=3, detail=detail)
+
+
+def promote(stored: DeploymentState | None = None, judged: Any = None, **wishes: Any) -> Plan:
+    command = Promote(**{"challenger": "4", "actor": "alice", "reason": "better by far"} | wishes)
+    return decide_promotion(stored or state(), command, judged or table(), KNOWN, now=NOW, watch_s=1_800.0)
+
+
+def back(stored: DeploymentState | None = None, **wishes: Any) -> Plan:
+    return decide_rollback(stored or state(), Rollback(**{"actor": "bob", "reason": "worse"} | wishes), KNOWN, NOW)
+
+
+def test_a_promotion_moves_the_pointer_and_opens_the_watch() -> None:
+    plan = promote(judged=table(gates=(gate("pairs", "pass", "5,000 of 5,000 pairs"),)))
+    assert plan.state == DeploymentState(
+        deployment="fraud",
+        generation=6,
+        champion="4",
+        champion_target=KNOWN["4"],
+        champion_since=NOW,
+        previous="3",
+        previous_target=KNOWN["3"],
+        watch_until=NOW + 1_800.0,
+    )
+    assert (plan.action, plan.from_version, plan.to_version, plan.expected_generation) == ("promote", "3", "4", 5)
+    assert (plan.target, plan.actor, plan.reason, plan.evidence) == (KNOWN["4"], "alice", "better by far", "sha256:e1")
+    told = json.loads(plan.details)
+    assert told["gates"][0]["name"] == "pairs"
+    assert (told["software"], told["force"], told["target"]["url"]) == (__version__, False, KNOWN["4"].url)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "judged", "error", "says"),
+    [
+        ({"challenger": "9"}, {}, Unknown, "fraud has no version 9; it has 2, 4"),
+        ({"challenger": "3"}, {}, Refused, "version 3 is the champion already"),
+        ({"expected_champion": "2"}, {}, Refused, "champion is version 3, not 2"),
+        ({"evidence": "sha256:e0"}, {}, Refused, "evidence has changed"),
+        ({"reason": "  x "}, {}, Invalid, "3 to 500 characters"),
+        ({}, {"verdict": "insufficient"}, Refused, "the gates say insufficient"),
+        ({}, {"verdict": "off"}, Refused, "may not be promoted"),
+        ({}, {"champion": "2"}, Refused, "not about 4 against 3"),
+        ({}, {"challenger": "2"}, Refused, "not about 4 against 3"),
+        ({}, {"deployment": "other"}, Refused, "of other"),
+        (
+            {},
+            {"verdict": "insufficient", "gates": (gate("pairs", "insufficient", "3 of 5 pairs"),)},
+            Refused,
+            "gate pairs has too little to go on (3 of 5 pairs)",
+        ),
+        (
+            {},
+            {"verdict": "fail", "gates": (gate("pairs", "insufficient", "few"), gate("inputs", "fail", "broken"))},
+            Refused,
+            "gate inputs fails (broken), and 1 more",
+        ),
+    ],
+)
+def test_a_promotion_is_refused(
+    wishes: dict[str, Any], judged: dict[str, Any], error: type[SidecarError], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        promote(judged=table(**judged), **wishes)
+    assert says in str(caught.value)
+    if isinstance(caught.value, Refused) and ("verdict" in judged or "evidence" in wishes):
+        assert caught.value.gates == table(**judged)
+
+
+def test_a_lost_race_is_told_before_anything_else() -> None:
+    with pytest.raises(Refused, match="not 2 as expected"):
+        promote(challenger="9", expected_champion="2")
+
+
+def test_what_was_expected_and_reviewed_may_be_named() -> None:
+    assert promote(expected_champion="3", evidence="sha256:e1", force=True).state.champion == "4"
+
+
+def test_a_promotion_during_a_watch_starts_a_new_watch() -> None:
+    assert promote(state(watch_until=NOW + 5)).state.watch_until == NOW + 1_800.0
+
+
+def test_a_rollback_goes_to_the_previous_champion_without_gates() -> None:
+    plan = back(state(watch_until=NOW + 60))
+    assert (plan.state.champion, plan.state.previous, plan.state.generation) == ("2", "3", 6)
+    assert (plan.state.watch_until, plan.evidence, plan.action) == (None, None, "rollback")
+    # The settings name version 2: their address is newer than the stored one.
+    assert plan.state.champion_target == KNOWN["2"]
+
+
+def test_a_rollback_of_a_rollback_is_where_it_began() -> None:
+    once = back().state
+    twice = back(once).state
+    assert (twice.champion, twice.previous, twice.generation) == ("3", "2", 7)
+
+
+def test_a_previous_champion_that_left_the_settings_is_reached_at_its_stored_address() -> None:
+    plan = decide_rollback(state(), Rollback("bob", "worse"), {"3": KNOWN["3"]}, NOW)
+    assert plan.target == Target("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wishes", "error", "says"),
+    [
+        ({"previous": None, "previous_target": None}, {}, Refused, "nothing to go back to"),
+        ({}, {"to": "3"}, Refused, "champion already"),
+        ({}, {"to": "9"}, Unknown, "no address is known for version 9"),
+        ({"previous": "1", "previous_target": None}, {}, Unknown, "version 1"),
+        ({}, {"reason": ""}, Invalid, "has 0"),
+    ],
+)
+def test_a_rollback_is_refused(
+    changes: dict[str, Any], wishes: dict[str, Any], error: type[SidecarError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        back(state(**changes), **wishes)
+
+
+def test_a_rollback_may_name_another_known_version() -> None:
+    assert back(to="4").state.champion == "4"
+
+
+@pytest.mark.parametrize(
+    ("reason", "fine"),
+    [
+        ("abc", True),
+        (" ab ", False),
+        ("x" * 500, True),
+        ("x" * 501, False),
+        ("Überprüft: größer als v3 👍", True),
+        ("two\nlines", False),
+        ("bell\a rings", False),
+        ("nul\0", False),
+        ("half \ud800 pair", False),
+        ("abc\u202edetpircs", False),
+        ("line\u2028end", False),
+    ],
+)
+def test_a_reason_is_one_readable_line(reason: str, fine: bool) -> None:
+    if fine:
+        assert checked_reason(f"  {reason} ") == reason
+    else:
+        with pytest.raises(Invalid):
+            checked_reason(reason)
+
+
+@pytest.mark.parametrize(
+    ("watch_until", "expected"), [(None, "steady"), (NOW - 1, "steady"), (NOW, "steady"), (NOW + 0.1, "watching")]
+)
+def test_a_watch_ends_by_the_clock(watch_until: float | None, expected: str) -> None:
+    assert phase(state(watch_until=watch_until), NOW) == expected
+
+
+@pytest.mark.parametrize(("before", "happening"), [key for key in TRANSITIONS if key[1] != "watch_ended"])
+def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening: str) -> None:
+    stored = state(watch_until=NOW + 10 if before == "watching" else None)
+    plan = promote(stored) if happening == "promote" else back(stored)
+    assert phase(plan.state, NOW) == TRANSITIONS[before, happening]  # type: ignore[index]  # parametrised
+    assert plan.state.generation == stored.generation + 1
+    assert plan.state.champion != stored.champion == plan.state.previous
+
+
+def test_a_first_start_stores_what_the_settings_name() -> None:
+    plan = decide_start(None, "fraud", "3", KNOWN["3"], NOW)
+    assert plan is not None
+    assert (plan.state.generation, plan.state.champion, plan.expected_generation, plan.action) == (1, "3", 0, "start")
+    assert plan.state.previous is None
+
+
+def test_a_later_start_changes_nothing() -> None:
+    assert decide_start(state(), "fraud", "3", KNOWN["3"], NOW) is None
+
+
+def test_a_start_follows_the_champion_to_another_address() -> None:
+    moved = Target("http://127.0.0.1:9999", "/elsewhere")
+    plan = decide_start(state(), "fraud", "3", moved, NOW)
+    assert plan is not None
+    assert plan.state == msgspec.structs.replace(state(), generation=6, champion_target=moved)
+    assert plan.expected_generation == 5
+
+
+def test_the_stored_champion_beats_the_settings() -> None:
+    assert decide_start(state(), "fraud", "4", KNOWN["4"], NOW) is None
+
+
+def test_the_diagram_in_the_docs_is_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "promotion.md"
+    assert f"```mermaid\n{diagram()}\n```" in page.read_text(encoding="utf-8")

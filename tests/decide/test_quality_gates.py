@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.config import Gates
+from sidecar.decide.gates import GATES
+from sidecar.reports import PairedQuality
+from tests.decide.decide_samples import NOW, alarm, evidence, quality
+
+
+@pytest.mark.parametrize(
+    ("policy", "known", "verdict", "says"),
+    [
+        ({}, None, "insufficient", "post outcomes"),
+        ({}, quality(0, 0, 0), "insufficient", "post outcomes"),
+        ({}, quality(200, 100, 9_700), "pass", "only the challenger was right on 200, only the champion on 100"),
+        ({}, quality(5, 5, 489), "insufficient", "499 of 500 rows"),
+        ({"min_matched": 499}, quality(60, 5, 434), "pass", ""),
+        ({}, quality(5, 5, 490), "insufficient", "not enough to call it no more than 0.005 worse"),
+        ({}, quality(100, 120, 3_780), "insufficient", ""),
+        ({}, quality(100, 100, 29_800), "pass", "E = "),
+        ({}, quality(100, 400, 9_500), "fail", "worse by more than 0.005"),
+        ({}, quality(0, 60, 0), "fail", ""),
+        ({"test": "superior"}, quality(200, 100, 9_700), "pass", ""),
+        ({"test": "superior"}, quality(100, 100, 99_800), "insufficient", "not enough to call it better"),
+        ({"test": "superior"}, quality(100, 400, 9_500), "fail", ""),
+        ({"test": "superior"}, quality(50_000, 0, 0), "pass", "E = "),
+    ],
+)
+def test_the_outcome_gate_judges(policy: dict[str, Any], known: PairedQuality | None, verdict: str, says: str) -> None:
+    settings = Gates.model_validate({"outcome": policy})
+    found = GATES["outcome"](settings.outcome, evidence(quality=known), NOW)
+    assert (found.verdict, says in found.says) == (verdict, True), found
+
+
+def test_a_smaller_alpha_asks_for_more_evidence() -> None:
+    rows = evidence(quality=quality(40, 15, 945))
+    strict = Gates.model_validate({"outcome": {"test": "superior", "alpha": 0.0001}})
+    usual = Gates.model_validate({"outcome": {"test": "superior"}})
+    assert GATES["outcome"](usual.outcome, rows, NOW).verdict == "pass"
+    assert GATES["outcome"](strict.outcome, rows, NOW).verdict == "insufficient"
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "says"),
+    [
+        ({}, "pass", "no data.broken alarm"),
+        ({"open_alarms": (alarm(),)}, "fail", "amount: live = 0.01 × trained"),
+        ({"open_alarms": (alarm(acknowledged=True),)}, "fail", ""),
+        ({"open_alarms": (alarm(ended=NOW),)}, "pass", ""),
+        ({"open_alarms": (alarm(deployment="other"),)}, "pass", ""),
+        ({"open_alarms": (alarm(kind="drift.detected"),)}, "pass", ""),
+        ({"baseline_digest": None}, "insufficient", "sidecar baseline build"),
+        ({"baseline_digest": None, "open_alarms": (alarm(),)}, "fail", ""),
+    ],
+)
+def test_the_inputs_gate_judges(changes: dict[str, Any], verdict: str, says: str) -> None:
+    found = GATES["inputs"](Gates().inputs, evidence(**changes), NOW)
+    assert (found.verdict, says in found.says) == (verdict, True), found
+
+
+@pytest.mark.parametrize(
+    ("require", "verdict", "says"),
+    [
+        ([], "pass", "no registry field is required"),
+        (["data", "code"], "pass", "every required field"),
+        (["data", "approved_by", "params"], "fail", "version 4 lacks approved_by, params"),
+    ],
+)
+def test_the_lineage_gate_names_what_is_missing(require: list[str], verdict: str, says: str) -> None:
+    settings = Gates.model_validate({"lineage": {"require": require}})
+    found = GATES["lineage"](settings.lineage, evidence(), NOW)
+    assert (found.verdict, says in found.says) == (verdict, True), found
