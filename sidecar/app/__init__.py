@@ -1,0 +1,1 @@
+"""The composition roots: `worker` and `control` wire one process each by constructor arguments."""

@@ -1,0 +1,286 @@
+"""A caller's connection: its requests served one at a time and in order, within limits and deadlines.
+
+Cutting bytes into requests is RequestReader's work, serving one a Journey's. A caller that sends faster than it can
+be served, or does not read its answers, is not read: what a connection holds is bounded. After a refusal nothing
+more of this connection is understood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+from sidecar.proxy.forward import Journey
+from sidecar.proxy.request_reader import RequestReader
+from sidecar.wire import refusal
+from sidecar.wire.answer_head import own_lines
+from sidecar.wire.refusal import Refusal, write_refusal
+from sidecar.wire.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from sidecar.proxy.plane import Plane
+
+NEVER = float("inf")
+# How long a caller whose request was refused midway may go on sending before its connection is cut.
+LINGER_S = 2.0
+# So much is understood at once: it bounds how many pipelined requests can wait.
+SLICE_BYTES = 32_768
+# So many callers above limits.connections are told that there is no room; more are cut without a word.
+POLITELY_REFUSED = 128
+
+
+class Caller(asyncio.Protocol):
+    """One connection from a client."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._reader = RequestReader(self)
+        self._unread = b""  # came, and waits until the requests before it are served
+        self._waiting: deque[Journey] = deque()
+        self._serving: Journey | None = None
+        self._arriving: Journey | None = None
+        self._advancing = False
+        self._deaf = False  # whatever still comes is of no interest
+        self._lost = False
+        self._eof = False
+        self._full = False  # the caller does not read what was written
+        self._paused: set[str] = set()
+        self._stage = "idle"
+        self._started = 0.0
+        self._transport: asyncio.Transport
+        self.deadline = NEVER
+
+    # --- asyncio ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop's has another base
+        self._transport = transport
+        plane = self._plane
+        room = plane.bounds.connections - len(plane.callers)
+        if room <= -POLITELY_REFUSED:
+            self._cut()
+            return
+        plane.callers.add(self)
+        if room <= 0 or plane.draining:
+            self._refuse(refusal.DRAINING if plane.draining else refusal.OVERLOADED)
+        else:
+            self.wait("idle", plane.bounds.idle_client_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._started = perf_counter()
+        self._unread += data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        # A caller may close its half and still wait for its answers.
+        if self._stage == "linger":
+            self._close()
+        elif not self._eof:
+            self._eof = True
+            self._advance()
+        return True
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._plane.callers.discard(self)
+        self.deadline = NEVER
+        self._lost = True
+        self._hear_no_more()
+        if self._serving is not None:
+            self._serving.caller_lost()
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if self._serving is not None:
+            self._serving.receiving_paused(paused=True)
+            self.wait("reading", self._plane.bounds.between_bytes_s)
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._serving is not None:
+            self._serving.receiving_paused(paused=False)
+            self.wait("between", self._plane.bounds.between_bytes_s)
+        self._advance()
+
+    # --- told by the reader ----------------------------------------------------------------------------------
+
+    def request_arrived(self, head: RequestHead) -> None:
+        journey = self._arriving = Journey(self._plane, self, head, self._started)
+        if head.length is not None and head.length > self._plane.bounds.body_bytes:
+            journey.break_off(refusal.TOO_LARGE)
+        self._waiting.append(journey)
+
+    def body_arrived(self, part: bytes) -> None:
+        if self._arriving is not None:
+            self._arriving.add_body(part)
+
+    def request_ended(self) -> None:
+        journey, self._arriving = self._arriving, None
+        if journey is not None:
+            journey.end_body()
+
+    # --- one at a time, in order -----------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Serves and reads on as far as it goes now. A loop, since a request may be over before `begin` returns."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while not self._deaf:
+            if self._serving is None and self._waiting and not self._full:
+                self._serving = self._waiting.popleft()
+                self._serving.begin()
+            elif self._unread and not self._waiting and self._reader.refusal is None:
+                self._read()
+            else:
+                break
+        self._advancing = False
+        if not self._deaf:
+            self._settle()
+
+    def _read(self) -> None:
+        data = self._unread
+        if len(data) > SLICE_BYTES:
+            self._unread = data[SLICE_BYTES:]
+            data = data[:SLICE_BYTES]
+        else:
+            self._unread = b""
+        reader = self._reader
+        reader.feed(data, self._plane.bounds)
+        if reader.refusal is not None and self._arriving is not None:
+            self._arriving.break_off(reader.refusal)
+
+    def _settle(self) -> None:
+        """Nothing more can be done now: what is waited for?"""
+        reader, bounds = self._reader, self._plane.bounds
+        if self._serving is None and not self._waiting:
+            if reader.refusal is not None:
+                if not self._full:
+                    self._refuse(reader.refusal)
+            elif self._eof:
+                self._close()
+            elif reader.in_head and self._stage == "idle":
+                self.wait("headers", bounds.headers_s)
+        elif self._eof and self._arriving is not None and not self._unread:
+            reader.refuse(refusal.MALFORMED)  # its body will never be whole
+            self._arriving.break_off(refusal.MALFORMED)
+        if not self._deaf:
+            held = bool(self._waiting or self._unread) or reader.refusal is not None
+            self.hold_back(held=held, why="pipelined")
+
+    def journey_ended(self, *, close: bool, cut: bool) -> None:
+        """The request being served is answered, or cannot be."""
+        ended, self._serving = self._serving, None
+        if self._lost:
+            return
+        unread = self._waiting or self._unread or self._paused
+        self.hold_back(held=False)
+        if cut:
+            self._cut()
+        elif close and (unread or (ended is not None and not ended.body_ended)):
+            self._linger()
+        elif close:
+            self._close()
+        else:
+            self.wait("idle", self._plane.bounds.idle_client_s)
+            if not self._advancing:
+                self._advance()
+
+    def _refuse(self, why: Refusal) -> None:
+        """A request of which there is no Journey: its head makes no sense, or there is no room."""
+        plane, reader = self._plane, self._reader
+        plane.tally.refused(why.reason)
+        plane.tally.request("", "", why.status, 0.0)
+        own = own_lines(reader.refused_id or plane.mint_id(), None, "")
+        self.send(write_refusal(why, own, close=True, body=not reader.refused_head))
+        self._linger()
+
+    # --- how a connection ends -------------------------------------------------------------------------------
+
+    def _linger(self) -> None:
+        """Closing with unread bytes would reset the connection, and the caller would lose the answer with it."""
+        if self._eof:
+            self._close()
+            return
+        self._hear_no_more()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._transport.write_eof()
+        self.wait("linger", LINGER_S)
+
+    def _close(self) -> None:
+        """What was written still goes out, if the caller takes it in time."""
+        self._hear_no_more()
+        self._transport.close()
+        self.wait("closing", self._plane.bounds.between_bytes_s)
+
+    def _cut(self) -> None:
+        """Ends the connection so that it cannot look like the end of an answer: a reset, not an orderly close."""
+        self._hear_no_more()
+        with contextlib.suppress(OSError):  # a Unix socket, or one that is gone
+            now = struct.pack("ii", 1, 0)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        self._transport.abort()
+
+    def _hear_no_more(self) -> None:
+        self._deaf = True
+        self._arriving = None
+        self._unread = b""
+        while self._waiting:
+            self._waiting.popleft().forget()
+        self._paused.clear()
+
+    # --- used by the journey ---------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Writes to the caller."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def hold_back(self, *, held: bool, why: str = "champion") -> None:
+        """Reads no more from the caller while any reason to wait stands."""
+        was = bool(self._paused)
+        if held:
+            self._paused.add(why)
+        else:
+            self._paused.discard(why)
+        if was != bool(self._paused) and not self._transport.is_closing():
+            if self._paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def wait(self, stage: str, seconds: float) -> None:
+        """What is waited for now, and how long."""
+        self._stage = stage
+        self.deadline = self._plane.now() + seconds
+
+    # --- used by the plane -----------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """The deadline of the present stage passed."""
+        if self._stage == "headers":
+            self._reader.refuse(refusal.HEADERS_TIMEOUT)
+            self._advance()
+        elif self._serving is None or self._stage == "reading":
+            self._cut()
+        else:
+            # A body that is late because the champion takes no more of it is not the caller's fault.
+            blocked = self._stage == "body" and "champion" in self._paused
+            self._serving.expire("answer" if blocked else self._stage)
+
+    def drain(self) -> None:
+        """The worker stops: an idle connection closes now, a busy one after its answer."""
+        if self._serving is not None or self._deaf:
+            return
+        if self._reader.in_head:
+            self._reader.refuse(refusal.DRAINING)
+            self._advance()
+        else:
+            self._close()

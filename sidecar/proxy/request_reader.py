@@ -1,0 +1,151 @@
+"""A caller's bytes cut into requests: heads judged, bodies passed on, limits kept. Knows no sockets and no time.
+
+Invariant: what waits to be understood (a head, or the framing between two parts of a body, trailers too) is bounded
+in bytes, however it was split. After a refusal nothing more is understood: `refusal` stays, and feeding does nothing.
+Parsing is httptools' work, judging a head `wire`'s. Used by `listener`, one for each connection.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+
+from sidecar.decide.routing_table import Bounds
+from sidecar.wire import refusal
+from sidecar.wire.refusal import Refusal
+from sidecar.wire.request_head import Headers, Refused, RequestHead, given_id
+
+
+class Told(Protocol):
+    """Who is told of requests, in the order of the wire."""
+
+    def request_arrived(self, head: RequestHead) -> None:
+        """A head is whole and makes sense."""
+
+    def body_arrived(self, part: bytes) -> None:
+        """A part of that request's body."""
+
+    def request_ended(self) -> None:
+        """That request is whole."""
+
+
+class RequestReader:
+    """Reads one connection's requests.
+
+    Attributes:
+        refusal: why nothing more is read; `refused_id` is that request's id where its head could be read.
+        in_head: a head has begun and is not whole.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._parser = httptools.HttpRequestParser(self)
+        self._bounds: Bounds
+        self._target = b""
+        self._headers: Headers = []
+        self._undecided = 0  # bytes since the last part of a body, or of a head since it began
+        self._in_request = False
+        self._upgrade_ignored = False
+        self.in_head = False
+        self.refusal: Refusal | None = None
+        self.refused_id: bytes | None = None
+        self.refused_head = False  # the refused request is a HEAD: its answer has no body
+
+    def feed(self, data: bytes, bounds: Bounds) -> None:
+        """Reads some bytes."""
+        self._bounds = bounds
+        if self.in_head or self._in_request:
+            self._undecided += len(data)
+        while data and self.refusal is None:
+            data = self._feed(data)
+        if self._undecided > bounds.header_bytes + bounds.target_bytes and (self.in_head or self._in_request):
+            self.refuse(refusal.HEADERS_TOO_LARGE)
+
+    def refuse(self, why: Refusal) -> None:
+        """Nothing more is read. The first reason stands."""
+        if self.refusal is None:
+            self.refusal = why
+            self.refused_id = given_id(self._headers)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Feeds the parser; what it returns is to be fed again."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade_ignored:
+                return self._without_upgrade() + data[upgrade.args[0] :]
+            self.refuse(refusal.CONNECT)
+        except httptools.HttpParserError:
+            self.refuse(refusal.MALFORMED)
+        return b""
+
+    def _without_upgrade(self) -> bytes:
+        """RFC 9110 7.8: an Upgrade may be ignored. The parser stopped at it, so the head is read again without it."""
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        lines = [b"%s %s HTTP/%s\r\n" % (method, self._target, version.encode())]
+        for name, value in self._headers:
+            lower = name.lower()
+            if lower == b"connection":
+                tokens = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
+                lines.append(b"%s: %s\r\n" % (name, b",".join(tokens)))
+            elif lower != b"upgrade":
+                lines.append(b"%s: %s\r\n" % (name, value))
+        self._parser = httptools.HttpRequestParser(self)
+        return b"".join((*lines, b"\r\n"))
+
+    # --- httptools -------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.in_head = True
+        self._undecided = 0
+        self._target = b""
+        self._headers = []
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_head:  # else a trailer, which is dropped
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.refusal is not None:
+            return
+        parser, bounds = self._parser, self._bounds
+        method = parser.get_method()
+        self._upgrade_ignored = parser.should_upgrade() and method != b"CONNECT"
+        if self._upgrade_ignored:
+            return
+        self.refused_head = method == b"HEAD"
+        size = sum([len(name) + len(value) + 4 for name, value in self._headers])
+        if len(self._target) > bounds.target_bytes:
+            self.refuse(refusal.TARGET_TOO_LONG)
+        elif len(self._headers) > bounds.headers or size > bounds.header_bytes:
+            self.refuse(refusal.HEADERS_TOO_LARGE)
+        else:
+            self._judge(method)
+
+    def on_body(self, part: bytes) -> None:
+        self._undecided = 0
+        if self.refusal is None:
+            self._told.body_arrived(part)
+
+    def on_message_complete(self) -> None:
+        if self.refusal is None and self._in_request:
+            self._in_request = False
+            self._told.request_ended()
+
+    def _judge(self, method: bytes) -> None:
+        parser = self._parser
+        try:
+            head = RequestHead(
+                method, self._target, parser.get_http_version(), self._headers, keep_alive=parser.should_keep_alive()
+            )
+        except Refused as refused:
+            self.refuse(refused.why)
+            return
+        self.in_head = False
+        self._in_request = True
+        self._undecided = 0
+        self._told.request_arrived(head)

@@ -1,0 +1,25 @@
+"""Which headers belong to one hop only (RFC 9110 section 7.6.1) and which a copy must never carry."""
+
+from __future__ import annotations
+
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+# Options of `Connection` that are no header names.
+_OPTIONS = frozenset((b"close", b""))
+# The caller's own secrets: a challenger has no business with them.
+CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"))
+# `Connection` must not be able to take these away: they frame, address, authorise, join or mark the message.
+NEVER_NAMED = CREDENTIALS | {
+    b"host",
+    b"content-length",
+    b"content-encoding",
+    b"content-type",
+    b"x-request-id",
+    b"sidecar-shadow",
+}
+
+
+def named_by_connection(value: bytes) -> frozenset[bytes]:
+    """The header names that a `Connection` header takes off the message, in lower case."""
+    return frozenset(token.strip().lower() for token in value.split(b",")) - NEVER_NAMED - HOP_BY_HOP - _OPTIONS
