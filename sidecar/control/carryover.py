@@ -1,0 +1,94 @@
+"""What a restart carries over beside the deployments' states: alarms, observers' snapshots, the table's serial.
+
+Keeps: each write is one transaction; a later one replaces an earlier one under the same name.
+Does not: understand a snapshot (its observer does), open or end alarms, or write audit entries.
+Called by: control's composition root, on a timer and at changes; `store.Store.acknowledge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sidecar.control import schema
+from sidecar.control.database import Database, StoreError
+from sidecar.standing import Alarm
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One observer's memory. `observer` is a name such as "drift" or "comparison/4"; `at` seconds since the epoch."""
+
+    deployment: str
+    observer: str
+    blob: bytes
+    at: float
+
+
+class Carryover:
+    """Reads and writes of these three, on the store's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def next_serial(self) -> int:
+        """A number for a new routing table: larger than every earlier one, over restarts too."""
+        serial = schema.meta.c.key == "serial"
+        async with self._database.begin() as connection:
+            await connection.execute(update(schema.meta).where(serial).values(value=schema.meta.c.value + 1))
+            number = (await connection.execute(select(schema.meta.c.value).where(serial))).scalar_one()
+        return int(number)
+
+    async def save_alarm(self, alarm: Alarm) -> None:
+        """Writes an alarm that began, changed or ended."""
+        async with self._database.begin() as connection:
+            await put_alarm(connection, alarm)
+
+    async def alarms(self, ended_after: float) -> tuple[Alarm, ...]:
+        """Open alarms, and those that ended after that time. StoreError where one cannot be read."""
+        table = schema.alarm
+        query = select(table.c.document).where(table.c.ended.is_(None) | (table.c.ended > ended_after))
+        async with self._database.begin() as connection:
+            documents = (await connection.execute(query.order_by(table.c.id))).scalars().all()
+        return tuple(self._alarm(document) for document in documents)
+
+    async def alarm(self, alarm_id: str) -> Alarm | None:
+        """One alarm, open or not."""
+        query = select(schema.alarm.c.document).where(schema.alarm.c.id == alarm_id)
+        async with self._database.begin() as connection:
+            document = (await connection.execute(query)).scalar_one_or_none()
+        return None if document is None else self._alarm(document)
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Writes several at once: all or none."""
+        table = schema.snapshot
+        async with self._database.begin() as connection:
+            for snapshot in snapshots:
+                same = (table.c.deployment == snapshot.deployment) & (table.c.observer == snapshot.observer)
+                await connection.execute(delete(table).where(same))
+                await connection.execute(insert(table).values(msgspec.structs.asdict(snapshot)))
+
+    async def snapshots(self, deployment: str) -> dict[str, Snapshot]:
+        """All of a deployment's, by observer."""
+        query = select(schema.snapshot).where(schema.snapshot.c.deployment == deployment)
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return {row["observer"]: Snapshot(**row) for row in rows}
+
+    def _alarm(self, document: str) -> Alarm:
+        try:
+            return msgspec.json.decode(document, type=Alarm)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise StoreError(
+                f"an alarm in {self._database.path} cannot be read ({error}): restore the file from a backup"
+            ) from error
+
+
+async def put_alarm(connection: AsyncConnection, alarm: Alarm) -> None:
+    """Replaces the alarm of this id inside a transaction of the caller's."""
+    document = msgspec.json.encode(alarm).decode()
+    await connection.execute(delete(schema.alarm).where(schema.alarm.c.id == alarm.id))
+    row = {"id": alarm.id, "deployment": alarm.deployment, "document": document, "ended": alarm.ended}
+    await connection.execute(insert(schema.alarm).values(row))

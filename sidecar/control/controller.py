@@ -1,0 +1,274 @@
+"""The verbs that change what stands: start, promote, roll back, acknowledge.
+
+Keeps: one verb at a time for each deployment; read, judge, decide, probe, commit state and audit entry at once, then
+publish the routing table, then wake the outbox; a caller that goes away does not stop a verb between commit and
+publication. A rollback asks neither gates nor registry.
+Does not: judge or decide (`decide` does), speak HTTP, probe or send by itself: those callables are handed in.
+Called by: the service that the admin API sees; `start` by control's composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from sidecar.config import Deployment
+from sidecar.control.store import Delivery, Receipt, Store
+from sidecar.decide.audit_chain import Deed
+from sidecar.decide.promotion import (
+    Plan,
+    Promote,
+    Rollback,
+    candidate,
+    checked_reason,
+    decide_promotion,
+    decide_rollback,
+    decide_start,
+)
+from sidecar.decide.routing import targets
+from sidecar.errors import Invalid, Refused, Unknown
+from sidecar.reports import GateTable
+from sidecar.standing import Alarm, DeploymentState, Target, Transition
+
+_LONGEST_KEY = 255
+
+
+def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
+    """Nobody has to be told."""
+    del plan
+    return ()
+
+
+class Controller:
+    """Carries out plans. `states` is what was last committed, and what the routing table is made from.
+
+    Args:
+        store: open.
+        deployments: the settings' deployments by name, asked at each verb, so that a reload counts at once.
+        gate_table: (deployment, challenger) -> the table as of now; raises Unknown for a version without evidence.
+        probe: None when the target answers, else a sentence; it has its own deadline and does not raise.
+        publish: writes and sends the routing table of these states; what is committed must go out, so it tries
+            until it has rather than raise.
+        clock: seconds since the epoch.
+        deliveries: what a transition has to tell others, written with it.
+        wake: there is something in the outbox.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        deployments: Callable[[], Mapping[str, Deployment]],
+        gate_table: Callable[[str, str], GateTable],
+        probe: Callable[[Target], Awaitable[str | None]],
+        publish: Callable[[Mapping[str, DeploymentState]], Awaitable[None]],
+        clock: Callable[[], float],
+        deliveries: Callable[[Plan], Sequence[Delivery]] = no_deliveries,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.states: dict[str, DeploymentState] = {}
+        self._store = store
+        self._deployments = deployments
+        self._gate_table = gate_table
+        self._probe = probe
+        self._publish = publish
+        self._clock = clock
+        self._deliveries = deliveries
+        self._wake = wake
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._publishing = asyncio.Lock()
+        self._commits: set[asyncio.Task[Transition]] = set()
+
+    async def start(self) -> None:
+        """Takes up the stored states, makes the first one of a new deployment, publishes. Also after a reload.
+
+        The stored champion beats the settings'; only its address is taken from them when they name that version.
+        """
+        self.states = await self._store.states() | self.states
+        for name, deployment in self._deployments().items():
+            async with self._lock(name):
+                stored = self.states.get(name)
+                version = deployment.champion.version if stored is None else stored.champion
+                target = targets(deployment).get(version)
+                if target is None:
+                    continue
+                plan = decide_start(stored, name, version, target, self._clock())
+                if plan is not None:
+                    await self._write(plan, None)
+        await self._publish_all()
+
+    async def promote(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """Makes the challenger the champion if every gate passes and it answers its probe.
+
+        Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
+        """
+        command = Promote(challenger, actor, checked_reason(reason), expected_champion, evidence, force)
+        deployment = self._deployment(name)
+        request = _request("promote", name, msgspec.to_builtins(command))
+        async with self._lock(name):
+            first = None if dry_run else await self._first_answer(idempotency_key, request)
+            if first is not None:
+                return first
+            state, known = self._state(name), targets(deployment)
+            candidate(state, command, known)
+            table = self._gate_table(name, challenger)
+            watch_s = deployment.promotion.watch_s
+            plan = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s)
+            await self._probed(plan.target, plan.to_version, force=force)
+            if dry_run:
+                return msgspec.structs.replace(_transition(plan), dry_run=True)
+            return await self._commit(plan, idempotency_key, request)
+
+    async def rollback(
+        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+    ) -> Transition:
+        """Back to the previous champion, or to another known version, without gates."""
+        command = Rollback(actor, checked_reason(reason), to, force)
+        deployment = self._deployment(name)
+        request = _request("rollback", name, msgspec.to_builtins(command))
+        async with self._lock(name):
+            first = await self._first_answer(idempotency_key, request)
+            if first is not None:
+                return first
+            plan = decide_rollback(self._state(name), command, targets(deployment), self._clock())
+            await self._probed(plan.target, plan.to_version, force=force)
+            return await self._commit(plan, idempotency_key, request)
+
+    async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
+        """A person has seen the alarm; the trail says who and why. A second time changes nothing."""
+        text = checked_reason(reason)
+        alarm = await self._store.carryover.alarm(alarm_id)
+        if alarm is None:
+            raise Unknown(f"there is no alarm {alarm_id!r}; `sidecar alarms` lists them")
+        async with self._lock(alarm.deployment):
+            alarm = await self._store.carryover.alarm(alarm_id) or alarm
+            if alarm.acknowledged:
+                return alarm
+            seen = msgspec.structs.replace(alarm, acknowledged=True)
+            details = msgspec.json.encode({"alarm": alarm.id, "kind": alarm.kind, "says": alarm.says}).decode()
+            deed = Deed(
+                at=self._clock(),
+                actor=actor,
+                action="acknowledge",
+                deployment=alarm.deployment,
+                from_version=None,
+                to_version=None,
+                reason=text,
+                evidence=None,
+                details=details,
+            )
+            await self._store.acknowledge(seen, deed)
+            return seen
+
+    async def finish(self) -> None:
+        """Waits for verbs whose caller went away; before the store is closed."""
+        await asyncio.gather(*self._commits, return_exceptions=True)
+
+    # --- the steps ----------------------------------------------------------------------------------------------
+
+    def _deployment(self, name: str) -> Deployment:
+        deployments = self._deployments()
+        if name not in deployments:
+            raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(deployments) or 'none'}")
+        return deployments[name]
+
+    def _state(self, name: str) -> DeploymentState:
+        if name not in self.states:
+            raise Unknown(f"deployment {name!r} was not started yet")
+        return self.states[name]
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def _first_answer(self, key: str | None, request: str) -> Transition | None:
+        if key is None:
+            return None
+        if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+            raise Invalid(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
+        receipt = await self._store.receipt(key)
+        if receipt is None:
+            return None
+        if receipt.request != request:
+            raise Refused("this Idempotency-Key was used for another call: send a new key with a new call")
+        return receipt.transition
+
+    async def _probed(self, target: Target, version: str, *, force: bool) -> None:
+        if force:
+            return
+        says = await self._probe(target)
+        if says is not None:
+            raise Refused(
+                f"version {version} at {target.url} does not answer ({says}): start it and repeat, or force the call"
+            )
+
+    async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
+        receipt = None if key is None else Receipt(key, request, _transition(plan))
+        # Shielded: once written, the table must go out, also when the caller is gone. Kept: or it could be collected.
+        task = asyncio.create_task(self._carry_out(plan, receipt))
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        return await asyncio.shield(task)
+
+    async def _carry_out(self, plan: Plan, receipt: Receipt | None) -> Transition:
+        seq = await self._write(plan, receipt)
+        await self._publish_all()
+        self._wake()
+        return msgspec.structs.replace(_transition(plan), audit_seq=seq)
+
+    async def _write(self, plan: Plan, receipt: Receipt | None) -> int:
+        deed = Deed(
+            at=self._clock(),
+            actor=plan.actor,
+            action=plan.action,
+            deployment=plan.state.deployment,
+            from_version=plan.from_version,
+            to_version=plan.to_version,
+            reason=plan.reason,
+            evidence=plan.evidence,
+            details=plan.details,
+        )
+        entry = await self._store.transition(
+            plan.state,
+            expected_generation=plan.expected_generation,
+            deed=deed,
+            deliveries=self._deliveries(plan),
+            receipt=receipt,
+        )
+        self.states[plan.state.deployment] = plan.state
+        return entry.seq
+
+    async def _publish_all(self) -> None:
+        # One at a time, each with the newest states: a slower older table can never overtake a newer one.
+        async with self._publishing:
+            await self._publish(dict(self.states))
+
+
+def _transition(plan: Plan) -> Transition:
+    return Transition(
+        deployment=plan.state.deployment,
+        from_version=plan.from_version,
+        to_version=plan.to_version,
+        generation=plan.state.generation,
+        audit_seq=None,
+        evidence=plan.evidence,
+    )
+
+
+def _request(verb: str, deployment: str, command: object) -> str:
+    text = msgspec.json.encode([verb, deployment, command], order="deterministic")
+    return hashlib.sha256(text).hexdigest()

@@ -1,0 +1,124 @@
+"""One SQLite file: opened with WAL and full sync, checked before use, every fault said in one sentence.
+
+Keeps: a transaction is on disk before `begin` ends well, or leaves nothing behind; one connection, so transactions
+never overlap; nothing is ever deleted or repaired by guessing.
+Does not: know the tables, or decide what a corrupted file means for traffic (it flows on by the last table).
+Called by: `store`, `outbox`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from sidecar.errors import Unavailable
+
+# FULL: an acknowledged commit survives a power loss in WAL mode too (sqlite.org/pragma.html#pragma_synchronous).
+_PRAGMAS = (
+    "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000", "trusted_schema = OFF",
+    "cell_size_check = ON",
+)  # fmt: skip
+
+
+class StoreError(Unavailable):
+    """The folder or database cannot be used as it is. The sentence names the file and what to do."""
+
+
+class Database:
+    """An open SQLite file. Made by `open`, given back by `close`."""
+
+    def __init__(self, path: Path, engine: AsyncEngine) -> None:
+        self.path = path
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Opens or creates the file; StoreError when SQLite finds it damaged."""
+        try:
+            # Created here and not by SQLite, so that only the owner may read it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from error
+        engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_size=1, max_overflow=0)
+        event.listen(engine.sync_engine, "connect", _prepare)
+        event.listen(engine.sync_engine, "begin", _begin_immediate)
+        database = cls(path, engine)
+        try:
+            await database._check()
+        except BaseException:
+            await engine.dispose()
+            raise
+        return database
+
+    async def _check(self) -> None:
+        try:
+            async with self._engine.begin() as connection:
+                found = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar()
+        except (DBAPIError, sqlite3.Error) as error:
+            raise _damaged(self.path, str(getattr(error, "orig", error))) from error
+        if found != "ok":
+            raise _damaged(self.path, str(found))
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction (BEGIN IMMEDIATE), committed at the end; Unavailable when the file cannot take it."""
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+            raise _unavailable(self.path, str(getattr(error, "orig", error))) from error
+
+    async def close(self) -> None:
+        """Closes the connection; SQLite folds its log into the file."""
+        await self._engine.dispose()
+
+
+def _prepare(connection: Any, record: object) -> None:
+    del record
+    # The driver's own BEGIN would be deferred: a read that becomes a write can then fail half-way.
+    try:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except BaseException:
+        # The pool does not know this connection yet: nobody else would end its thread.
+        connection.close()
+        raise
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _damaged(path: Path, says: str) -> StoreError:
+    if "locked" in says:
+        return StoreError(f"{path} is held by another program: end that program and start again")
+    return StoreError(
+        f"{path} is damaged ({says.splitlines()[0]}): restore it from a backup, or move the folder {path.parent}"
+        " away to begin anew; nothing was changed"
+    )
+
+
+def _unavailable(path: Path, says: str) -> Unavailable:
+    lowered = says.lower()
+    if "full" in lowered:
+        return Unavailable(f"the disk that holds {path} is full, nothing was changed: free some space and repeat")
+    if "readonly" in lowered or "read-only" in lowered:
+        return Unavailable(f"{path} is read-only, nothing was changed: make it writable and repeat")
+    if "locked" in lowered:
+        return Unavailable(f"{path} is held by another program, nothing was changed: repeat in a moment")
+    return StoreError(
+        f"{path} cannot be used ({says.splitlines()[0]}), nothing was changed: check the disk, or restore the file from"
+        " a backup"
+    )

@@ -1,0 +1,68 @@
+"""A row of a request with what each version said, as it is kept until its outcome comes, and the two joined.
+
+Keeps: labels, scores and ids only, never a feature. Does not store anything.
+Called by: the intake (`rows_of`), `decisions` (which keeps rows and hands out joins) and whoever folds quality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.observe.quality import RowPrediction
+from sidecar.records import Exchange, Prediction
+
+
+class DecisionRow(msgspec.Struct, frozen=True):
+    """One row of one request; `at` is when the request came, in seconds since the epoch."""
+
+    deployment: str
+    request_id: str
+    row: int
+    at: float
+    generation: int
+    champion: str
+    predictions: Mapping[str, RowPrediction]
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A row whose outcome is known. `replaces` is the value that a correction took the place of."""
+
+    deployment: str
+    request_id: str
+    row: int
+    generation: int
+    champion: str
+    predictions: Mapping[str, RowPrediction]
+    outcome: str | float
+    replaces: str | float | None = None
+
+
+def rows_of(exchange: Exchange, predictions: Mapping[str, Prediction]) -> list[DecisionRow]:
+    """The rows of an exchange. `predictions` by version must hold the champion's; shorter ones leave rows out.
+
+    Without the champion's prediction there is no decision, and the list is empty.
+    """
+    said = predictions.get(exchange.champion.version)
+    if said is None:
+        return []
+    return [
+        DecisionRow(
+            deployment=exchange.deployment,
+            request_id=exchange.request_id,
+            row=row,
+            at=exchange.at,
+            generation=exchange.generation,
+            champion=exchange.champion.version,
+            predictions={v: _row(prediction, row) for v, prediction in predictions.items() if row < prediction.rows},
+        )
+        for row in range(said.rows)
+    ]
+
+
+def _row(prediction: Prediction, row: int) -> RowPrediction:
+    return RowPrediction(
+        label=prediction.labels[row] if prediction.labels is not None else None,
+        score=prediction.scores[row] if prediction.scores is not None else None,
+    )

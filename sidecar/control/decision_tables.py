@@ -1,0 +1,44 @@
+"""The tables behind `decisions`: what was predicted, and what turned out to be true.
+
+Keeps: a row of a request has one prediction a deployment and one outcome. Clustered by request id, because every
+join asks by it. Times are seconds since the epoch. Does not open or query anything. Called by: `decisions`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+
+metadata = MetaData()
+
+# `predictions` is msgpack of {version: RowPrediction}.
+decision = Table(
+    "decision",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("deployment", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("champion", Text, nullable=False),
+    Column("predictions", LargeBinary, nullable=False),
+    Index("decision_at", "at"),
+    Index("decision_champion", "deployment", "champion"),
+    sqlite_with_rowid=False,
+)
+
+# `value` is JSON, so that a text stays apart from a number; `deployment` is set once the outcome has found its row.
+outcome = Table(
+    "outcome",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("value", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("received", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("orphan_at", Float, nullable=False),
+    Column("deployment", Text),
+    Index("outcome_pending", "orphan_at", sqlite_where=text("state = 'pending'")),
+    Index("outcome_received", "received"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,270 @@
+"""The control side as the admin API sees it: every question and every verb, answered from what the watches know.
+
+Keeps: a question never waits for disk or registry unless it is about disk. Does not: decide (`decide`), observe
+(`observe`), carry out transitions (`controller`). Wired and ticked by control's composition root.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from sidecar.config import Deployment, Settings
+from sidecar.control.alarm_book import AlarmBook
+from sidecar.control.announcer import Announcer
+from sidecar.control.controller import Controller
+from sidecar.control.decisions import Decisions
+from sidecar.control.registry_sync import RegistrySync
+from sidecar.control.store import Store
+from sidecar.control.watch import DeploymentWatch
+from sidecar.decide.evidence import Evidence
+from sidecar.decide.gates import judge
+from sidecar.decide.history import champion_at, champion_spans
+from sidecar.decide.promotion import phase
+from sidecar.decide.routing import shadows
+from sidecar.decide.routing_table import Shadow
+from sidecar.errors import Invalid, Unknown
+from sidecar.records import Outcome
+from sidecar.reports import ComparisonReport, DriftReport, GateTable, OutcomeCounts, VersionQuality
+from sidecar.standing import (
+    Alarm,
+    AuditCheck,
+    AuditEntry,
+    ChallengerStatus,
+    ChampionSpan,
+    ChampionStatus,
+    Decision,
+    DeploymentStatus,
+    Event,
+    Transition,
+)
+
+_TRAIL_PAGE = 1000
+
+
+class Desk:
+    """Satisfies `admin.service.Service`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Settings],
+        store: Store,
+        decisions: Decisions,
+        registry: RegistrySync,
+        watches: Mapping[str, DeploymentWatch],
+        alarms: AlarmBook,
+        announcer: Announcer,
+        acknowledged: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._decisions = decisions
+        self._registry = registry
+        self._watches = watches
+        self._alarms = alarms
+        self._announcer = announcer
+        self._acknowledged = acknowledged
+        self._clock = clock
+        self.controller: Controller
+        self.outcome_counts: Counter[str] = Counter()
+        self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
+
+    # --- looking ---------------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """True while every worker routes by the present table."""
+        return self._acknowledged()
+
+    def named(self) -> dict[str, Deployment]:
+        """The settings' deployments by name."""
+        return {deployment.name: deployment for deployment in self._settings().deployments}
+
+    def deployments(self) -> tuple[DeploymentStatus, ...]:
+        """All of them."""
+        return tuple(self.deployment(name) for name in self.named())
+
+    def deployment(self, name: str) -> DeploymentStatus:
+        """One of them."""
+        watch, now = self._watch(name), self._clock()
+        deployment, state = watch.deployment, watch.state
+        return DeploymentStatus(
+            name=name,
+            owner=deployment.owner,
+            generation=state.generation,
+            state=phase(state, now),
+            champion=ChampionStatus(version=state.champion, url=state.champion_target.url, since=state.champion_since),
+            previous=state.previous,
+            challengers=tuple(_challenger(watch, shadow) for shadow in shadows(deployment, state)),
+            registry=self._registry.status(name),
+            config_differs=state.champion != deployment.champion.version,
+            watch_until=state.watch_until if phase(state, now) == "watching" else None,
+            lineage={
+                version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
+            },
+        )
+
+    def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
+        """A challenger beside the champion."""
+        watch = self._watch(name)
+        return watch.comparisons[_challenger_of(watch, challenger)].report(self._clock())
+
+    def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
+        """Live against the baseline."""
+        watch = self._watch(name)
+        if against != "training":
+            raise Invalid("drift against recent traffic is not measured yet; ask with against=training")
+        return watch.drift()
+
+    def gates(self, name: str, challenger: str | None) -> GateTable:
+        """May the challenger take over?"""
+        watch = self._watch(name)
+        version, now = _challenger_of(watch, challenger), self._clock()
+        paired = watch.paired.paired(watch.state.champion, version)
+        evidence = Evidence(
+            deployment=name,
+            champion=watch.state.champion,
+            challenger=version,
+            baseline_digest=watch.baseline.digest if watch.baseline is not None else None,
+            comparison=watch.comparisons[version].report(now),
+            quality=paired if paired.matched else None,
+            open_alarms=self._alarms.open(name),
+            lineage=self._registry.lineage(name, version),
+        )
+        return judge(watch.deployment.gates, evidence, now)
+
+    def performance(self, name: str) -> tuple[VersionQuality, ...]:
+        """Quality per version, the champion first."""
+        watch = self._watch(name)
+        versions = dict.fromkeys((watch.state.champion, *watch.comparisons, *watch.quality.versions))
+        return tuple(watch.quality.report(version) for version in versions)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Open ones first."""
+        return self._alarms.all()
+
+    def events(self) -> AsyncIterator[Event]:
+        """Facts from now on."""
+        return self._announcer.listen()
+
+    # --- verbs -----------------------------------------------------------------------------------------------
+
+    async def promote(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """Makes the challenger the champion if every gate passes."""
+        done = await self.controller.promote(
+            name,
+            challenger,
+            actor=actor,
+            reason=reason,
+            expected_champion=expected_champion,
+            evidence=evidence,
+            dry_run=dry_run,
+            force=force,
+            idempotency_key=idempotency_key,
+        )
+        if not dry_run:
+            self._announce("sidecar.promoted", done, actor)
+        return done
+
+    async def rollback(
+        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+    ) -> Transition:
+        """Back, without gates."""
+        done = await self.controller.rollback(
+            name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key
+        )
+        self._announce("sidecar.rolledback", done, actor)
+        return done
+
+    def _announce(self, event_type: str, done: Transition, actor: str) -> None:
+        self.transitions[done.deployment]["promote" if event_type == "sidecar.promoted" else "rollback"] += 1
+        says = f"{actor}: version {done.from_version} → {done.to_version}"
+        self._announcer.announce(Event(type=event_type, deployment=done.deployment, at=self._clock(), says=says))
+
+    async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
+        """Joins late truths to what was predicted."""
+        limits = self._settings().outcomes
+        counts, joined = await self._decisions.post(outcomes, self._clock(), limits.early_s, limits.window_s)
+        for row in joined:
+            if row.deployment in self._watches:
+                self._watches[row.deployment].fold_joined(row)
+        self.outcome_counts.update(msgspec.structs.asdict(counts))
+        return counts
+
+    async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
+        """A person has seen it."""
+        alarm = await self.controller.acknowledge(alarm_id, actor=actor, reason=reason)
+        self._alarms.acknowledged(alarm)
+        return alarm
+
+    # --- the record ------------------------------------------------------------------------------------------
+
+    async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
+        """Entries with seq > after, oldest first."""
+        return await self._store.audit_entries(after, limit)
+
+    async def verify_audit(self) -> AuditCheck:
+        """Reads the whole trail again."""
+        return await self._store.verify()
+
+    async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
+        """Which version answered then."""
+        self._watch(name)
+        entries: list[AuditEntry] = []
+        while page := await self._store.audit_entries(entries[-1].seq if entries else 0, _TRAIL_PAGE):
+            entries += page
+        span = champion_at(champion_spans(entries, name), self._clock() if at is None else at)
+        if span is None:
+            raise Unknown(f"{name} had no champion then: its record begins later")
+        return span
+
+    async def decision(self, request_id: str) -> Decision:
+        """What was answered to one request."""
+        return await self._decisions.decision(request_id)
+
+    # --- parts -----------------------------------------------------------------------------------------------
+
+    def _watch(self, name: str) -> DeploymentWatch:
+        watch = self._watches.get(name)
+        if watch is None:
+            raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(self._watches) or 'none'}")
+        return watch
+
+
+def _challenger_of(watch: DeploymentWatch, challenger: str | None) -> str:
+    name, known = watch.deployment.name, tuple(watch.comparisons)
+    if challenger is not None:
+        if challenger not in watch.comparisons:
+            raise Unknown(f"{name} has no challenger {challenger!r}; it has {', '.join(known) or 'none'}")
+        return challenger
+    if len(known) != 1:
+        raise Invalid(f"{name} has {len(known)} challengers ({', '.join(known) or 'none'}): name one")
+    return known[0]
+
+
+def _challenger(watch: DeploymentWatch, shadow: Shadow) -> ChallengerStatus:
+    failing = watch.failing(shadow.to.version)
+    to = shadow.to
+    return ChallengerStatus(
+        version=to.version,
+        url=f"unix:{to.unix}" if to.unix else f"http://{to.host}:{to.port}",
+        fraction=shadow.fraction,
+        enabled=shadow.enabled,
+        health="unknown" if failing is None else "failing" if failing else "healthy",
+    )

@@ -1,0 +1,289 @@
+"""The control side's memory: states, audit trail, outbox and answers to repeated calls, in `<state_dir>/sidecar.db`.
+
+Keeps: a transition's state, audit entry, deliveries and answer are one transaction, compared and set on the
+generation; the chain is sealed inside it and its head written right after; one sidecar per folder.
+Does not: decide, send, or repair a damaged file: it refuses, says what to do, and deletes nothing. A trail that was
+tampered with does not stop a start; `verify` tells, and the head on disk stays as evidence.
+Called by: `controller`, `outbox`, and control's composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sidecar.control import schema
+from sidecar.control.carryover import Carryover, put_alarm
+from sidecar.control.database import Database, StoreError
+from sidecar.control.folder_lock import FolderLock
+from sidecar.control.stored_state import from_row, to_row
+from sidecar.control.trail import (
+    DATABASE_FILE,
+    HEAD_FILE,
+    TRANSITIONS,
+    check_trail,
+    read_head,
+    verify_state_dir,
+    write_head,
+)
+from sidecar.decide.audit_chain import EMPTY, Deed, Head, seal
+from sidecar.errors import Refused, Unavailable
+from sidecar.standing import Alarm, AuditCheck, AuditEntry, DeploymentState, Transition
+
+__all__ = ["Delivery", "Receipt", "Store", "StoreError", "verify_state_dir"]
+
+# How long a repeated call gets the first answer again.
+_RECEIPTS_KEPT_S = 7 * 86_400.0
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Something to tell others after a transition, in order for each `kind` and `subject`. `payload` is JSON text."""
+
+    kind: str
+    subject: str
+    payload: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A call's Idempotency-Key, a digest of the whole call, and its answer (`audit_seq` is filled in on writing)."""
+
+    key: str
+    request: str
+    transition: Transition
+
+
+class Store:
+    """The open store. Made by `open`, given back by `close`."""
+
+    def __init__(self, state_dir: Path, lock: FolderLock, database: Database) -> None:
+        self.database = database
+        self.carryover = Carryover(database)
+        self._state_dir = state_dir
+        self._lock = lock
+        # Entry and head are two writes: nobody may read one between them.
+        self._trail = asyncio.Lock()
+        self._head = EMPTY
+        self._head_written = True
+        self._sound = True
+
+    @classmethod
+    async def open(cls, state_dir: Path) -> Self:
+        """Locks the folder, opens the database and checks everything in it.
+
+        Raises StoreError for a folder in use, a damaged database, a row that cannot be read, a newer schema.
+        """
+        lock = FolderLock.take(state_dir)
+        try:
+            database = await Database.open(state_dir / DATABASE_FILE)
+        except BaseException:
+            lock.release()
+            raise
+        store = cls(state_dir, lock, database)
+        try:
+            await store._take_up()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Closes the database and gives the folder back."""
+        await self.database.close()
+        self._lock.release()
+
+    # --- opening ------------------------------------------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        kept = read_head(self._state_dir)
+        async with self.database.begin() as connection:
+            await self._check_schema(connection, kept)
+        states = await self.states()
+        entries = await self._entries()
+        found = check_trail(entries, states.values(), kept, unheaded=1)
+        self._sound = found.ok
+        last = Head(entries[-1].seq, entries[-1].hash) if entries else EMPTY
+        self._head = last if kept is None or last.seq >= kept.seq else kept
+        # Sound and one entry ahead of the kept head: a crash came between the commit and the head's writing.
+        self._head_written = not found.ok or kept == last or (kept is None and not entries)
+        await self._write_head()
+
+    async def _check_schema(self, connection: AsyncConnection, kept: Head | None) -> None:
+        path = self.database.path
+        tables = set(
+            (await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()
+        )
+        if not tables:
+            if kept is not None and kept.seq > 0:
+                raise StoreError(
+                    f"{path} is empty, but {HEAD_FILE} beside it names audit entry {kept.seq}: restore {path.name} from"
+                    f" a backup, or move the folder {path.parent} away to begin anew"
+                )
+            await connection.run_sync(schema.metadata.create_all)
+            first = [{"key": "schema", "value": schema.VERSION}, {"key": "serial", "value": 0}]
+            await connection.execute(insert(schema.meta), first)
+            return
+        missing = set(schema.metadata.tables) - tables
+        version = None
+        if "meta" in tables:
+            query = select(schema.meta.c.value).where(schema.meta.c.key == "schema")
+            version = (await connection.execute(query)).scalar()
+        if isinstance(version, int) and version > schema.VERSION:
+            raise StoreError(
+                f"{path} was written by a newer sidecar (schema {version}, this one knows {schema.VERSION}): run that"
+                " one, or give this one another state_dir"
+            )
+        if version != schema.VERSION or missing:
+            raise StoreError(f"{path} is not a sidecar's store: name another folder under state_dir")
+
+    # --- state and transitions ----------------------------------------------------------------------------------
+
+    async def states(self) -> dict[str, DeploymentState]:
+        """Every stored deployment; StoreError where a row cannot be trusted."""
+        async with self.database.begin() as connection:
+            rows = (await connection.execute(select(schema.state))).mappings().all()
+        return {row["deployment"]: from_row(self.database.path, **row) for row in rows}
+
+    async def transition(
+        self,
+        state: DeploymentState,
+        *,
+        expected_generation: int,
+        deed: Deed,
+        deliveries: Sequence[Delivery] = (),
+        receipt: Receipt | None = None,
+    ) -> AuditEntry:
+        """Writes the new state, its audit entry, deliveries and receipt at once, or nothing.
+
+        `expected_generation` 0 stands for a deployment that is not stored yet. Raises Refused when another was
+        faster or the key is taken, Unavailable when the disk cannot take it.
+        """
+        async with self._trail:
+            await self._write_head()
+            async with self.database.begin() as connection:
+                await self._move(connection, state, expected_generation)
+                entry = await self._append(connection, deed)
+                if deliveries:
+                    rows = [msgspec.structs.asdict(d) | {"attempts": 0, "next_at": deed.at} for d in deliveries]
+                    await connection.execute(insert(schema.outbox), rows)
+                if receipt is not None:
+                    await self._keep(connection, receipt, entry)
+            await self._committed(entry)
+        return entry
+
+    async def _move(self, connection: AsyncConnection, state: DeploymentState, expected: int) -> None:
+        query = select(schema.state.c.generation).where(schema.state.c.deployment == state.deployment)
+        stored = (await connection.execute(query)).scalar() or 0
+        if stored != expected:
+            raise Refused(
+                f"{state.deployment} is in generation {stored}, not {expected} as expected: another call was faster,"
+                " look again and repeat"
+            )
+        if expected == 0:
+            await connection.execute(insert(schema.state).values(to_row(state)))
+        else:
+            change = update(schema.state).where(schema.state.c.deployment == state.deployment)
+            await connection.execute(change.values(to_row(state)))
+
+    async def _append(self, connection: AsyncConnection, deed: Deed) -> AuditEntry:
+        newest = select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
+        row = (await connection.execute(newest)).one_or_none()
+        last = Head(row.seq, row.hash) if row is not None else EMPTY
+        if last != self._head:
+            # Someone else wrote to the trail. Go on after the newest of both, and leave the kept head as evidence.
+            self._sound = False
+        entry = seal(last if last.seq > self._head.seq else self._head, deed)
+        await connection.execute(insert(schema.audit).values(msgspec.structs.asdict(entry)))
+        return entry
+
+    async def _keep(self, connection: AsyncConnection, receipt: Receipt, entry: AuditEntry) -> None:
+        await connection.execute(
+            delete(schema.idempotency).where(schema.idempotency.c.at < entry.at - _RECEIPTS_KEPT_S)
+        )
+        query = select(func.count()).where(schema.idempotency.c.key == receipt.key)
+        if (await connection.execute(query)).scalar():
+            raise Refused("this Idempotency-Key was used for another call: send a new key with a new call")
+        answer = msgspec.structs.replace(receipt.transition, audit_seq=entry.seq)
+        document = msgspec.json.encode(answer).decode()
+        row = {"key": receipt.key, "request": receipt.request, "document": document, "at": entry.at}
+        await connection.execute(insert(schema.idempotency).values(row))
+
+    async def receipt(self, key: str) -> Receipt | None:
+        """The answer to an earlier call with this key."""
+        query = select(schema.idempotency).where(schema.idempotency.c.key == key)
+        async with self.database.begin() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return Receipt(row.key, row.request, msgspec.json.decode(row.document, type=Transition))
+
+    # --- the audit trail ----------------------------------------------------------------------------------------
+
+    async def _committed(self, entry: AuditEntry) -> None:
+        self._head, self._head_written = Head(entry.seq, entry.hash), not self._sound
+        try:
+            await self._write_head()
+        except Unavailable:
+            # The entry stands. The head is written before the next one, or at the next start.
+            return
+
+    async def _write_head(self) -> None:
+        if self._head_written:
+            return
+        try:
+            await asyncio.to_thread(write_head, self._state_dir, self._head)
+        except OSError as error:
+            raise Unavailable(
+                f"{self._state_dir / HEAD_FILE} cannot be written ({error.strerror}): free some space, or make the"
+                " folder writable, and repeat"
+            ) from error
+        self._head_written = True
+
+    async def _entries(self) -> list[AuditEntry]:
+        async with self.database.begin() as connection:
+            rows = (await connection.execute(select(schema.audit).order_by(schema.audit.c.seq))).mappings().all()
+        return [AuditEntry(**row) for row in rows]
+
+    async def audit_entries(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
+        """Entries with seq > after, oldest first, at most `limit`; StoreError for one that was made unreadable."""
+        query = select(schema.audit).where(schema.audit.c.seq > after).order_by(schema.audit.c.seq).limit(limit)
+        return await self._told(query)
+
+    async def transitions_of(self, deployment: str) -> tuple[AuditEntry, ...]:
+        """Every entry that set a deployment's champion, oldest first."""
+        moved = (schema.audit.c.deployment == deployment) & schema.audit.c.action.in_(TRANSITIONS)
+        return await self._told(select(schema.audit).where(moved).order_by(schema.audit.c.seq))
+
+    async def acknowledge(self, alarm: Alarm, deed: Deed) -> AuditEntry:
+        """Writes the acknowledged alarm and its audit entry at once."""
+        async with self._trail:
+            await self._write_head()
+            async with self.database.begin() as connection:
+                await put_alarm(connection, alarm)
+                entry = await self._append(connection, deed)
+            await self._committed(entry)
+        return entry
+
+    async def verify(self) -> AuditCheck:
+        """Reads the whole trail and its kept head again from disk and checks both."""
+        async with self._trail:
+            entries, states = await self._entries(), await self.states()
+            kept = await asyncio.to_thread(read_head, self._state_dir)
+            unheaded = 0 if self._head_written else 1
+        # Not on the event loop: a long trail takes seconds.
+        return await asyncio.to_thread(check_trail, entries, list(states.values()), kept, unheaded)
+
+    async def _told(self, query: Select[Any]) -> tuple[AuditEntry, ...]:
+        async with self.database.begin() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        try:
+            return tuple(msgspec.convert(msgspec.to_builtins(AuditEntry(**row)), AuditEntry) for row in rows)
+        except msgspec.ValidationError as error:
+            raise StoreError(
+                f"an audit entry in {self.database.path} cannot be read ({error}): run `sidecar audit verify`"
+            ) from error

@@ -1,0 +1,125 @@
+"""The audit trail on disk: its head kept beside the database, and the check of the whole trail.
+
+Keeps: the head is replaced in one piece, after the entry that it names is committed; a check also compares the
+stored champions with the last transitions, so that neither can be changed without the other.
+Does not: write entries (`store` does), or hold a lock: checking works while a sidecar runs.
+Called by: `store`, and the command line for `audit verify --state-dir`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy import create_engine, event, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from sidecar.control import schema
+from sidecar.control.database import StoreError
+from sidecar.control.stored_state import from_row
+from sidecar.decide.audit_chain import Head, check
+from sidecar.standing import AuditCheck, AuditEntry, DeploymentState
+
+DATABASE_FILE = "sidecar.db"
+HEAD_FILE = "audit-head.json"
+TRANSITIONS = ("start", "promote", "rollback")
+
+# A sidecar that runs writes the head within milliseconds after an entry: look again before calling it a crash.
+_LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
+
+
+def read_head(state_dir: Path) -> Head | None:
+    """The kept head, None where there is no such file; StoreError when it cannot be read."""
+    path = state_dir / HEAD_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Head)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): restore it from a backup") from error
+
+
+def write_head(state_dir: Path, head: Head) -> None:
+    """Replaces the kept head in one piece, on disk when this returns. Raises OSError."""
+    path = state_dir / HEAD_FILE
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.write(msgspec.json.encode(head))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_trail(
+    entries: Sequence[AuditEntry], states: Iterable[DeploymentState], head: Head | None, unheaded: int
+) -> AuditCheck:
+    """`audit_chain.check`, then: each stored champion is the one of the last transition, each transition counted."""
+    found = check(entries, head, unheaded)
+    if not found.ok:
+        return found
+    last: dict[str, tuple[int, str | None]] = {}
+    for entry in entries:
+        if entry.action in TRANSITIONS:
+            last[entry.deployment] = (last.get(entry.deployment, (0, None))[0] + 1, entry.to_version)
+    for state in states:
+        counted, version = last.pop(state.deployment, (0, None))
+        if (counted, version) != (state.generation, state.champion):
+            fault = (
+                f"{state.deployment} is stored with champion {state.champion} in generation {state.generation}, the"
+                f" trail has {version} in generation {counted}: one of the two was changed"
+            )
+            return msgspec.structs.replace(found, ok=False, fault=fault)
+    if last:
+        fault = f"the trail tells of {', '.join(sorted(last))}, of which nothing is stored: a row was removed"
+        return msgspec.structs.replace(found, ok=False, fault=fault)
+    return found
+
+
+def verify_state_dir(path: Path) -> AuditCheck:
+    """Checks the trail of a state folder, with or without a running sidecar; writes nothing.
+
+    Raises StoreError for a folder without a trail and for a database that cannot be read.
+    """
+    database = path / DATABASE_FILE
+    if not database.is_file():
+        raise StoreError(f"{path} is no state folder: it holds no {DATABASE_FILE}; name the one under state_dir")
+    for _ in range(_LOOKS):
+        entries, states = _read(database)
+        head = read_head(path)
+        if head is not None and head.seq == len(entries):
+            break
+        time.sleep(_BETWEEN_LOOKS_S)
+    return check_trail(entries, states, head, unheaded=1)
+
+
+def _read(database: Path) -> tuple[list[AuditEntry], list[DeploymentState]]:
+    engine = create_engine("sqlite://", creator=lambda: _connect(database), poolclass=NullPool)
+    # One transaction, so that entries and states are of the same moment.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    try:
+        with engine.connect() as connection:
+            entries = connection.execute(select(schema.audit).order_by(schema.audit.c.seq)).mappings().all()
+            states = connection.execute(select(schema.state)).mappings().all()
+    except (DBAPIError, sqlite3.Error) as error:
+        says = getattr(error, "orig", error)
+        raise StoreError(f"{database} cannot be read ({says}): restore it from a backup") from error
+    return [AuditEntry(**row) for row in entries], [from_row(database, **row) for row in states]
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(database.absolute()))}?mode=ro"
+    if not database.with_name(f"{database.name}-wal").exists():
+        # Without a log nobody has it open: read it as it lies, leaving no files behind, from a read-only disk too.
+        address += "&immutable=1"
+    return sqlite3.connect(address, uri=True, timeout=5.0, isolation_level=None)

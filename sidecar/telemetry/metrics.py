@@ -1,0 +1,220 @@
+"""The metrics page: a collector that reads plain reports when it is asked; the objects themselves know no metrics.
+
+Keeps: every series of a closed label set is there from the start with 0, so that absent never looks like zero; at most
+64 features a deployment, the worst first; label values are escaped by the library. Feature values never come here.
+Does not: gather the facts; `app` hands in a callable that does. Served by `admin` through `render`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+import msgspec
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS
+from sidecar.reports import DriftReport, FeatureDrift, GateTable, OutcomeCounts
+from sidecar.standing import Alarm
+from sidecar.telemetry.counts import Durations, RequestKey, Totals
+
+_FEATURES = 64
+_TRANSITIONS = ("promote", "rollback")
+_SEVERITIES = ("info", "warning", "critical")
+_GATE_VALUES = {"pass": 1, "insufficient": 0, "fail": -1}
+_EDGES = (*(repr(edge) for edge in DURATION_BUCKETS_S), "+Inf")
+
+
+class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control side knows of one deployment at the moment of a scrape.
+
+    Attributes:
+        agreement: challenger -> share of pairs that agree, None while unknown.
+        transitions: action -> how many.
+        outcomes: what became of outcomes so far.
+    """
+
+    deployment: str
+    champion: str
+    challengers: tuple[str, ...]
+    generation: int
+    rows_sampled: int
+    drift: tuple[DriftReport, ...]
+    gates: tuple[GateTable, ...]
+    agreement: Mapping[str, float | None]
+    transitions: Mapping[str, int]
+    outcomes: OutcomeCounts
+    alarms: tuple[Alarm, ...] = ()
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """All that a scrape reads."""
+
+    deployments: tuple[DeploymentFacts, ...]
+    totals: Totals
+
+
+class SidecarCollector(Collector):
+    """Turns facts into metric families; `read` is asked once a scrape."""
+
+    def __init__(self, read: Callable[[], Facts]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """All families."""
+        facts = self._read()
+        yield from _requests(facts)
+        yield from _shadows(facts)
+        yield from _workers(facts.totals)
+        yield from _drift(facts.deployments)
+        yield from _standing(facts.deployments)
+
+
+def render(collector: Collector) -> bytes:
+    """The page in Prometheus' text format 0.0.4."""
+    return generate_latest(collector)
+
+
+def _requests(facts: Facts) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "sidecar_requests", "Requests answered to callers.", labels=("deployment", "version", "code")
+    )
+    durations = HistogramMetricFamily(
+        "sidecar_request_duration_seconds",
+        "From a request's first byte to its answer's last.",
+        labels=("deployment", "version"),
+    )
+    known = {RequestKey(each.deployment, each.champion, 200): Durations() for each in facts.deployments}
+    known |= facts.totals.requests
+    versions: dict[tuple[str, str], Durations] = {}
+    for key, counted in known.items():
+        requests.add_metric((key.deployment, key.version, str(key.code)), counted.count)
+        whole = versions.setdefault((key.deployment, key.version), Durations())
+        whole.add(counted.count, counted.seconds, counted.buckets)
+    for labels, whole in versions.items():
+        durations.add_metric(labels, _cumulative(whole), whole.seconds)
+    overhead = HistogramMetricFamily("sidecar_overhead_seconds", "Time spent in the sidecar itself, a request.")
+    overhead.add_metric((), _cumulative(facts.totals.overhead), facts.totals.overhead.seconds)
+    yield from (requests, durations, overhead)
+
+
+def _shadows(facts: Facts) -> Iterator[Metric]:
+    sent = CounterMetricFamily(
+        "sidecar_shadow_requests",
+        "Copies whose sending began, by how they ended.",
+        labels=("deployment", "version", "outcome"),
+    )
+    dropped = CounterMetricFamily(
+        "sidecar_shadow_dropped", "Copies due and never sent.", labels=("deployment", "version", "reason")
+    )
+    known: dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]] = {}
+    pairs = [(each.deployment, version) for each in facts.deployments for version in each.challengers]
+    for pair in (*pairs, *((key.deployment, key.version) for key in facts.totals.shadows)):
+        known.setdefault(pair, (dict.fromkeys(("ok", *LEG_ERRORS), 0), dict.fromkeys(DROP_REASONS, 0)))
+    for key, copies in facts.totals.shadows.items():
+        outcomes, reasons = known[key.deployment, key.version]
+        failed = copies.errors.get("status_4xx", 0) + copies.errors.get("status_5xx", 0)
+        outcomes["ok"] += max(0, copies.answered - failed)  # an answer of any status counts as answered
+        for kind, count in copies.errors.items():
+            outcomes[kind] = outcomes.get(kind, 0) + count
+        for reason, count in copies.dropped.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    for (deployment, version), (outcomes, reasons) in known.items():
+        for outcome, count in outcomes.items():
+            sent.add_metric((deployment, version, outcome), count)
+        for reason, count in reasons.items():
+            dropped.add_metric((deployment, version, reason), count)
+    yield from (sent, dropped)
+
+
+def _workers(totals: Totals) -> Iterator[Metric]:
+    captures = CounterMetricFamily("sidecar_capture_dropped", "Exchanges never offered to control.", labels=("reason",))
+    for reason, count in (dict.fromkeys(CAPTURE_DROP_REASONS, 0) | totals.capture_dropped).items():
+        captures.add_metric((reason,), count)
+    refused = CounterMetricFamily("sidecar_refused", "Requests that the sidecar itself refused.", labels=("reason",))
+    for reason, count in totals.refused.items():
+        refused.add_metric((reason,), count)
+    yield from (captures, refused)
+    yield CounterMetricFamily("sidecar_repeats", "Requests sent again on a fresh connection.", value=totals.repeats)
+    yield GaugeMetricFamily("sidecar_workers", "Proxy workers that report.", value=totals.workers)
+    yield GaugeMetricFamily("sidecar_connections", "Callers' open connections.", value=totals.connections)
+    yield GaugeMetricFamily("sidecar_inflight_requests", "Requests being answered.", value=totals.inflight)
+    yield GaugeMetricFamily("sidecar_held_bytes", "Bytes held for copies and exchanges.", value=totals.held_bytes)
+
+
+def _drift(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
+    labels = ("deployment", "against", "feature")
+    psi = GaugeMetricFamily("sidecar_drift_psi", "Population stability index, live against baseline.", labels=labels)
+    kl_lower = GaugeMetricFamily("sidecar_drift_kl_lower", "Anytime-valid lower bound on KL, nats.", labels=labels)
+    alarm = GaugeMetricFamily("sidecar_drift_alarm", "1 while the feature's alarm is on.", labels=labels)
+    said = ("deployment", "against")
+    prediction_psi = GaugeMetricFamily("sidecar_prediction_psi", "PSI of the champion's predictions.", labels=said)
+    prediction_alarm = GaugeMetricFamily("sidecar_prediction_alarm", "1 while predictions moved.", labels=said)
+    omitted = GaugeMetricFamily(
+        "sidecar_drift_features_omitted", f"Watched features beyond the {_FEATURES} that are shown.", labels=said
+    )
+    for each in deployments:
+        for report in each.drift:
+            pair = (each.deployment, report.against)
+            worst = sorted(report.features, key=_badness)
+            for feature in worst[:_FEATURES]:
+                psi.add_metric((*pair, feature.name), _number(feature.psi))
+                kl_lower.add_metric((*pair, feature.name), feature.kl_lower)
+                alarm.add_metric((*pair, feature.name), int(feature.alarm))
+            omitted.add_metric(pair, max(0, len(worst) - _FEATURES))
+            if report.prediction is not None:
+                prediction_psi.add_metric(pair, _number(report.prediction.psi))
+                prediction_alarm.add_metric(pair, int(report.prediction.alarm))
+    yield from (psi, kl_lower, alarm, prediction_psi, prediction_alarm, omitted)
+
+
+def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
+    rows = CounterMetricFamily("sidecar_rows_sampled", "Feature rows watched.", labels=("deployment",))
+    agreement = GaugeMetricFamily(
+        "sidecar_agreement_ratio", "Share of pairs that agree.", labels=("deployment", "challenger")
+    )
+    gate = GaugeMetricFamily(
+        "sidecar_gate", "1 pass, 0 insufficient, -1 fail.", labels=("deployment", "challenger", "gate")
+    )
+    champion = GaugeMetricFamily("sidecar_champion_info", "The version that answers.", labels=("deployment", "version"))
+    generation = GaugeMetricFamily("sidecar_generation", "Transitions so far.", labels=("deployment",))
+    transitions = CounterMetricFamily(
+        "sidecar_transitions", "Promotions and rollbacks.", labels=("deployment", "action")
+    )
+    outcomes = CounterMetricFamily("sidecar_outcomes", "Outcomes by what they met.", labels=("deployment", "state"))
+    alarms = GaugeMetricFamily("sidecar_alarms", "Open alarms.", labels=("deployment", "severity"))
+    for each in deployments:
+        name = each.deployment
+        rows.add_metric((name,), each.rows_sampled)
+        champion.add_metric((name, each.champion), 1)
+        generation.add_metric((name,), each.generation)
+        for challenger in each.challengers:
+            agreement.add_metric((name, challenger), _number(each.agreement.get(challenger)))
+        for table in each.gates:
+            for verdict in table.gates:
+                if verdict.verdict in _GATE_VALUES:  # a gate that is off has no value
+                    gate.add_metric((name, table.challenger, verdict.name), _GATE_VALUES[verdict.verdict])
+        for action, count in (dict.fromkeys(_TRANSITIONS, 0) | dict(each.transitions)).items():
+            transitions.add_metric((name, action), count)
+        for state in OutcomeCounts.__struct_fields__:
+            outcomes.add_metric((name, state), getattr(each.outcomes, state))
+        for severity in _SEVERITIES:
+            here = sum(alarm.ended is None and alarm.severity == severity for alarm in each.alarms)
+            alarms.add_metric((name, severity), here)
+    yield from (rows, agreement, gate, champion, generation, transitions, outcomes, alarms)
+
+
+def _badness(feature: FeatureDrift) -> tuple[bool, float, float, str]:
+    return (not feature.alarm, -feature.kl_lower, -(feature.psi or 0.0), feature.name)
+
+
+def _number(value: float | None) -> float:
+    """NaN is how Prometheus says "not known"."""
+    return math.nan if value is None else value
+
+
+def _cumulative(durations: Durations) -> list[tuple[str, float]]:
+    return list(zip(_EDGES, (float(total) for total in accumulate(durations.buckets)), strict=True))

@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from sidecar.config import Deployment
+from sidecar.control.controller import Controller
+from sidecar.control.store import Delivery, Store
+from sidecar.decide.promotion import Plan, phase
+from sidecar.errors import Invalid, Refused, SidecarError, Unavailable, Unknown
+from sidecar.reports import GateTable
+from sidecar.standing import Alarm, DeploymentState, Target, Transition
+from tests.control.store_samples import NOW, opened
+
+URLS = {"3": "http://127.0.0.1:8030", "4": "http://127.0.0.1:8040", "5": "http://127.0.0.1:8050"}
+
+
+def deployment(name: str = "fraud", **changes: Any) -> Deployment:
+    fields: dict[str, Any] = {
+        "name": name,
+        "champion": {"version": "3", "url": URLS["3"]},
+        "challengers": [{"version": version, "url": URLS[version]} for version in ("4", "5")],
+    }
+    return Deployment.model_validate(fields | changes)
+
+
+class World:
+    """Everything around a controller, played by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.deployments = {"fraud": deployment(), "other": deployment("other")}
+        self.verdict = "pass"
+        self.published: list[dict[str, str]] = []
+        self.probed: list[str] = []
+        self.silent: set[str] = set()
+        self.woken = 0
+        self.judged = 0
+        self.slow = asyncio.Event()
+        self.slow.set()
+
+    def controller(self, store: Store) -> Controller:
+        return Controller(
+            store,
+            deployments=lambda: self.deployments,
+            gate_table=self.gate_table,
+            probe=self.probe,
+            publish=self.publish,
+            clock=lambda: NOW,
+            deliveries=self.deliveries,
+            wake=self.wake,
+        )
+
+    def gate_table(self, name: str, challenger: str) -> GateTable:
+        self.judged += 1
+        fields: dict[str, Any] = {"verdict": self.verdict, "evidence": "sha256:e", "gates": ()}
+        return GateTable(deployment=name, champion="3", challenger=challenger, **fields)
+
+    async def probe(self, target: Target) -> str | None:
+        self.probed.append(target.url)
+        return "connection refused" if target.url in self.silent else None
+
+    async def publish(self, states: Mapping[str, DeploymentState]) -> None:
+        await self.slow.wait()
+        self.published.append({name: state.champion for name, state in states.items()})
+
+    def deliveries(self, plan: Plan) -> tuple[Delivery, ...]:
+        if plan.action == "start":
+            return ()
+        return (Delivery("registry.alias", plan.state.deployment, plan.to_version),)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[tuple[World, Store, Controller]]:
+    async with opened(tmp_path) as store:
+        around = World(tmp_path)
+        controller = around.controller(store)
+        await controller.start()
+        yield around, store, controller
+
+
+Verb = Callable[..., Awaitable[Transition]]
+
+
+def promote(controller: Controller, challenger: str = "4", **changes: Any) -> Awaitable[Transition]:
+    wishes: dict[str, Any] = {
+        "actor": "alice",
+        "reason": "better by far",
+        "expected_champion": None,
+        "evidence": None,
+        "dry_run": False,
+        "force": False,
+        "idempotency_key": None,
+    }
+    return controller.promote("fraud", challenger, **wishes | changes)
+
+
+def rollback(controller: Controller, **changes: Any) -> Awaitable[Transition]:
+    wishes: dict[str, Any] = {
+        "actor": "bob",
+        "reason": "worse by far",
+        "to": None,
+        "force": False,
+        "idempotency_key": None,
+    }
+    return controller.rollback("fraud", **wishes | changes)
+
+
+Set = tuple[World, Store, Controller]
+
+
+async def test_a_first_start_stores_and_publishes_what_the_settings_name(world: Set) -> None:
+    around, store, controller = world
+    assert around.published == [{"fraud": "3", "other": "3"}]
+    assert {name: state.generation for name, state in (await store.states()).items()} == {"fraud": 1, "other": 1}
+    assert [entry.action for entry in await store.audit_entries(0, 10)] == ["start", "start"]
+    await controller.start()
+    assert len(await store.audit_entries(0, 10)) == 2
+
+
+async def test_a_promotion_is_stored_published_and_told(world: Set) -> None:
+    around, store, controller = world
+    done = await promote(controller, expected_champion="3", evidence="sha256:e")
+    assert done == Transition(
+        deployment="fraud", from_version="3", to_version="4", generation=2, audit_seq=3, evidence="sha256:e"
+    )
+    assert around.published[-1] == {"fraud": "4", "other": "3"}
+    assert around.probed == [URLS["4"]]
+    assert around.woken == 1
+    stored = (await store.states())["fraud"]
+    assert stored == controller.states["fraud"]
+    assert phase(stored, NOW + 1) == "watching"
+    entry = (await store.audit_entries(2, 1))[0]
+    assert (entry.actor, entry.action, entry.reason, entry.evidence) == (
+        "alice",
+        "promote",
+        "better by far",
+        "sha256:e",
+    )
+    assert (await store.verify()).ok
+
+
+async def test_a_rollback_asks_no_gates_and_can_be_undone(world: Set) -> None:
+    around, store, controller = world
+    await promote(controller)
+    around.verdict = "fail"
+    judged = around.judged
+    assert (await rollback(controller)).to_version == "3"
+    assert (await rollback(controller)).to_version == "4"
+    assert (await rollback(controller, to="5")).to_version == "5"
+    assert around.judged == judged
+    assert around.published[-1]["fraud"] == "5"
+    assert (await store.verify()).ok
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda c: promote(c, "9"), Unknown, "no version 9"),
+        (lambda c: promote(c, "3"), Refused, "champion already"),
+        (lambda c: promote(c, expected_champion="5"), Refused, "not 5 as expected"),
+        (lambda c: promote(c, evidence="sha256:old"), Refused, "evidence has changed"),
+        (lambda c: promote(c, reason="x"), Invalid, "3 to 500"),
+        (lambda c: promote(c, reason="bell\x07"), Invalid, "control characters"),
+        (lambda c: promote(c, idempotency_key=""), Invalid, "Idempotency-Key"),
+        (lambda c: promote(c, idempotency_key="k" * 256), Invalid, "Idempotency-Key"),
+        (lambda c: promote(c, idempotency_key="a\nb"), Invalid, "Idempotency-Key"),
+        (rollback, Refused, "nothing to go back to"),
+        (lambda c: rollback(c, to="9"), Unknown, "version 9"),
+        (lambda c: rollback(c, reason=" "), Invalid, "3 to 500"),
+        (lambda c: c.acknowledge("a1", actor="bob", reason="seen it"), Unknown, "no alarm 'a1'"),
+        (lambda c: c.acknowledge("a1", actor="bob", reason=""), Invalid, "3 to 500"),
+        (
+            lambda c: c.rollback("nobody", actor="b", reason="why not", to=None, force=False, idempotency_key=None),
+            Unknown,
+            "no deployment 'nobody'; there are: fraud, other",
+        ),
+    ],
+)
+async def test_a_refused_call_changes_nothing(
+    world: Set, call: Callable[[Controller], Awaitable[object]], error: type[SidecarError], says: str
+) -> None:
+    around, store, controller = world
+    before = await store.states()
+    with pytest.raises(error, match=says):
+        await call(controller)
+    assert await store.states() == before == controller.states
+    assert len(around.published) == 1
+    assert len(await store.audit_entries(0, 10)) == 2
+
+
+async def test_gates_that_do_not_pass_are_given_back_with_the_refusal(world: Set) -> None:
+    around, _, controller = world
+    around.verdict = "insufficient"
+    with pytest.raises(Refused) as caught:
+        await promote(controller)
+    assert caught.value.gates == around.gate_table("fraud", "4")
+    assert around.probed == []
+
+
+async def test_a_silent_target_is_refused_unless_forced(world: Set) -> None:
+    around, _, controller = world
+    around.silent = {URLS["4"], URLS["3"]}
+    with pytest.raises(Refused, match="does not answer \\(connection refused\\)"):
+        await promote(controller)
+    assert (await promote(controller, force=True)).to_version == "4"
+    with pytest.raises(Refused, match="version 3"):
+        await rollback(controller)
+    assert (await rollback(controller, force=True)).to_version == "3"
+
+
+async def test_a_dry_run_does_everything_but_write(world: Set) -> None:
+    around, store, controller = world
+    shown = await promote(controller, dry_run=True, idempotency_key="key")
+    assert (shown.dry_run, shown.audit_seq, shown.generation, shown.evidence) == (True, None, 2, "sha256:e")
+    assert around.probed == [URLS["4"]]
+    assert len(around.published) == 1
+    assert (await store.states())["fraud"].champion == "3"
+    assert await store.receipt("key") is None
+    around.silent = {URLS["4"]}
+    with pytest.raises(Refused):
+        await promote(controller, dry_run=True)
+
+
+async def test_of_two_promotions_at_once_exactly_one_wins(world: Set) -> None:
+    around, store, controller = world
+    calls = [promote(controller, version, expected_champion="3") for version in ("4", "5", "4", "5")]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    won = [result for result in results if isinstance(result, Transition)]
+    assert len(won) == 1
+    assert sum(isinstance(result, Refused) for result in results) == 3
+    assert (await store.states())["fraud"].champion == won[0].to_version == around.published[-1]["fraud"]
+
+
+async def test_two_controllers_cannot_both_win_either(world: Set) -> None:
+    around, store, controller = world
+    second = around.controller(store)
+    await second.start()
+    results = await asyncio.gather(promote(controller), promote(second, "5"), return_exceptions=True)
+    assert sum(isinstance(result, Transition) for result in results) == 1
+    assert sum(isinstance(result, Refused) for result in results) == 1
+
+
+@pytest.mark.parametrize("verb", [promote, rollback])
+async def test_a_repeated_key_gets_the_first_answer_and_moves_nothing_again(world: Set, verb: Verb) -> None:
+    around, store, controller = world
+    if verb is rollback:
+        await promote(controller)
+    first = await verb(controller, idempotency_key="key")
+    published = len(around.published)
+    around.verdict = "fail"
+    assert await verb(controller, idempotency_key="key") == first
+    assert first.audit_seq is not None
+    assert len(around.published) == published
+    with pytest.raises(Refused, match="used for another call"):
+        await verb(controller, idempotency_key="key", reason="another reason")
+    with pytest.raises(Refused, match="used for another call"):
+        await controller.rollback(
+            "other", actor="bob", reason="worse by far", to=None, force=False, idempotency_key="key"
+        )
+    assert len(await store.audit_entries(0, 10)) == first.audit_seq
+
+
+async def test_the_same_key_at_once_moves_once(world: Set) -> None:
+    _, store, controller = world
+    results = await asyncio.gather(*(promote(controller, idempotency_key="key") for _ in range(5)))
+    assert len({result.audit_seq for result in results}) == 1
+    assert (await store.states())["fraud"].generation == 2
+
+
+async def test_a_refusal_is_not_remembered_under_its_key(world: Set) -> None:
+    around, _, controller = world
+    around.verdict = "fail"
+    with pytest.raises(Refused):
+        await promote(controller, idempotency_key="key")
+    around.verdict = "pass"
+    assert (await promote(controller, idempotency_key="key")).to_version == "4"
+
+
+async def test_a_caller_that_goes_away_does_not_stop_the_publication(world: Set) -> None:
+    around, store, controller = world
+    around.slow.clear()
+
+    async def call() -> Transition:
+        return await promote(controller)
+
+    calling = asyncio.create_task(call())
+    async with asyncio.timeout(10):
+        while (await store.states())["fraud"].champion != "4":
+            await asyncio.sleep(0)
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+    assert around.published[-1]["fraud"] == "3"
+    around.slow.set()
+    await controller.finish()
+    assert around.published[-1]["fraud"] == "4"
+    assert around.woken == 1
+
+
+async def test_a_store_that_takes_nothing_leaves_the_old_champion_serving(world: Set) -> None:
+    around, store, controller = world
+    async with store.database.begin() as connection:
+        await connection.exec_driver_sql("PRAGMA query_only = 1")
+    with pytest.raises(Unavailable, match="read-only"):
+        await promote(controller)
+    assert controller.states["fraud"].champion == "3"
+    assert len(around.published) == 1
+
+
+async def test_after_a_restart_the_stored_champion_beats_the_settings(tmp_path: Path) -> None:
+    around = World(tmp_path)
+    async with opened(tmp_path) as store:
+        controller = around.controller(store)
+        await controller.start()
+        await promote(controller)
+    async with opened(tmp_path) as store:
+        controller = around.controller(store)
+        await controller.start()
+        assert around.published[-1]["fraud"] == "4"
+        assert (await rollback(controller)).to_version == "3"
+        assert (await store.verify()).ok
+
+
+async def test_after_a_restart_the_champion_is_found_at_its_new_address(tmp_path: Path) -> None:
+    around = World(tmp_path)
+    async with opened(tmp_path) as store:
+        await around.controller(store).start()
+    around.deployments["fraud"] = deployment(champion={"version": "3", "url": "http://127.0.0.1:9"})
+    around.deployments["other"] = deployment("other", champion={"version": "7", "url": "http://127.0.0.1:7"})
+    async with opened(tmp_path) as store:
+        controller = around.controller(store)
+        await controller.start()
+        assert controller.states["fraud"].champion_target == Target("http://127.0.0.1:9")
+        # The settings no longer name other's champion 3: it goes on where it was.
+        assert controller.states["other"].champion_target == Target(URLS["3"])
+        assert (await store.audit_entries(2, 10))[0].reason == "the settings name another address for the champion"
+        assert (await store.verify()).ok
+
+
+async def test_a_deployment_that_a_reload_brought_is_started_before_its_verbs_work(world: Set) -> None:
+    around, _, controller = world
+    around.deployments["new"] = deployment("new")
+    with pytest.raises(Unknown, match="not started yet"):
+        await controller.rollback("new", actor="b", reason="why not", to=None, force=False, idempotency_key=None)
+    await controller.start()
+    assert around.published[-1]["new"] == "3"
+
+
+async def test_an_alarm_is_acknowledged_once_with_an_audit_entry(world: Set) -> None:
+    _, store, controller = world
+    alarm = Alarm(
+        id="a1",
+        deployment="fraud",
+        kind="data.broken",
+        severity="critical",
+        says="amount: live = 0.01 × trained",
+        action="fix the feed",
+        since=NOW,
+        owner="risk",
+        acknowledged=False,
+    )
+    await store.carryover.save_alarm(alarm)
+    seen = msgspec.structs.replace(alarm, acknowledged=True)
+    assert await controller.acknowledge("a1", actor="bob", reason="feed team told") == seen
+    assert await controller.acknowledge("a1", actor="eve", reason="me too, late") == seen
+    assert await store.carryover.alarm("a1") == seen
+    entries = await store.audit_entries(2, 10)
+    assert [(entry.actor, entry.action, entry.reason) for entry in entries] == [
+        ("bob", "acknowledge", "feed team told")
+    ]
+    assert (await store.verify()).ok
