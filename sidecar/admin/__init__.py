@@ -1,0 +1,1 @@
+"""The admin listener: API, roles, problem documents, dashboard. Sees control through `service.Service` only."""

@@ -1,0 +1,166 @@
+"""Reports and standings as the JSON members that CONTRACT.md fixes.
+
+Keeps: times are RFC 3339 in UTC with Z, every closed set of counters is complete with zeros, None becomes null and is
+never left out. Pure: structs in, plain JSON values out. Does not: compute anything. Called by `api` and `live`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from sidecar.records import DROP_REASONS, LEG_ERRORS
+from sidecar.reports import (
+    Cause,
+    ComparisonReport,
+    DriftReport,
+    FeatureDrift,
+    GateTable,
+    Quantiles,
+    VersionQuality,
+)
+from sidecar.standing import Alarm, AuditEntry, ChampionSpan, Decision, DeploymentStatus, Event
+
+_LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that RFC 3339 can write
+
+Json = dict[str, Any]
+
+
+def rfc3339(at_s: float | None) -> str | None:
+    """Seconds since the epoch as `2026-01-31T12:00:00.000Z`; None stays None."""
+    if at_s is None or not math.isfinite(at_s):
+        return None
+    moment = datetime.fromtimestamp(min(max(at_s, 0.0), _LATEST_S), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def deployment(status: DeploymentStatus) -> Json:
+    """`GET /v1/deployments/{d}`."""
+    champion = status.champion
+    return {
+        **_members(status),
+        "champion": {"version": champion.version, "url": champion.url, "since": rfc3339(champion.since)},
+        "watch_until": rfc3339(status.watch_until),
+    }
+
+
+def comparison(report: ComparisonReport, champion: str, challenger: str | None) -> Json:
+    """`GET …/comparison`. The noise floor is null until repeated requests measure it."""
+    copies = report.copies
+    members = _members(report)
+    for name in ("copies", "latency_champion", "latency_challenger"):
+        del members[name]
+    return members | {
+        "champion": champion,
+        "challenger": challenger,
+        "since": rfc3339(report.since),
+        "due": copies.due,
+        "mirrored": copies.mirrored,
+        "answered": copies.answered,
+        "errors": complete(copies.errors, LEG_ERRORS),
+        "dropped": complete(copies.dropped, DROP_REASONS),
+        "noise_floor": None,
+        "latency_ms": {
+            "champion": _quantiles(report.latency_champion),
+            "challenger": _quantiles(report.latency_challenger),
+        },
+        "worst": [{**_members(pair), "at": rfc3339(pair.at)} for pair in report.worst],
+    }
+
+
+def drift(report: DriftReport) -> Json:
+    """`GET …/drift`."""
+    members = _members(report)
+    for name in ("baseline_model", "baseline_version", "baseline_digest"):
+        del members[name]
+    return members | {
+        "baseline": {
+            "model": report.baseline_model,
+            "version": report.baseline_version,
+            "digest": report.baseline_digest,
+        },
+        "features": [_feature(feature) for feature in report.features],
+        "prediction": _feature(report.prediction) if report.prediction is not None else None,
+    }
+
+
+def gates(table: GateTable) -> Json:
+    """`GET …/gates`."""
+    return _members(table)
+
+
+def performance(versions: Iterable[VersionQuality]) -> Json:
+    """`GET …/performance`. `estimated` is null: nothing estimates quality without outcomes yet."""
+    return {"items": [{**_members(version), "estimated": None} for version in versions]}
+
+
+def champion_span(span: ChampionSpan) -> Json:
+    """`GET …/champion`."""
+    return {**_members(span), "since": rfc3339(span.since), "until": rfc3339(span.until)}
+
+
+def decision(found: Decision) -> Json:
+    """`GET /v1/decisions/{request_id}`."""
+    return {
+        **_members(found),
+        "at": rfc3339(found.at),
+        "challengers": [{"version": version, "prediction": said} for version, said in found.challengers],
+    }
+
+
+def alarm(raised: Alarm) -> Json:
+    """One item of `GET /v1/alarms`."""
+    return {**_members(raised), "since": rfc3339(raised.since), "ended": rfc3339(raised.ended)}
+
+
+def audit_entry(entry: AuditEntry) -> Json:
+    """One entry of `GET /v1/audit`; `details` stays the text that the hash covers."""
+    return {**_members(entry), "at": rfc3339(entry.at)}
+
+
+def event(happened: Event) -> Json:
+    """One event of `GET /v1/events`."""
+    return {**_members(happened), "at": rfc3339(happened.at)}
+
+
+def complete(counts: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """A closed set of counters with its zeros; a name that is not in the set is kept, so that nothing is hidden."""
+    return dict.fromkeys(names, 0) | dict(counts)
+
+
+def _feature(feature: FeatureDrift) -> Json:
+    cause = _cause(feature.cause) if feature.cause is not None else None
+    return {**_members(feature), "since": rfc3339(feature.since), "cause": cause}
+
+
+def _cause(cause: Cause) -> Json:
+    members: Json = {
+        "kind": cause.kind,
+        "says": cause.says,
+        "share": cause.share,
+        "explained": cause.explained,
+        "confirmed": cause.confirmed,
+    }
+    parameters = {
+        "factor": cause.factor,
+        "offset": cause.offset,
+        {"swap": "with", "function": "name"}.get(cause.kind, "value"): cause.value,
+        "from": cause.type_from,
+        "to": cause.type_to,
+        "values": cause.values or None,
+    }
+    return members | {name: value for name, value in parameters.items() if value is not None}
+
+
+def _quantiles(quantiles: Quantiles) -> Json:
+    return {"p50": quantiles.p50, "p99": quantiles.p99, "n": quantiles.n}
+
+
+def _members(struct: msgspec.Struct) -> Json:
+    """A struct's fields under the names that JSON has for them (`from_version` is `from`)."""
+    names = zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
+    return {encoded: getattr(struct, field) for field, encoded in names}

@@ -1,0 +1,156 @@
+"""Request bodies and query values: read within a size and a time, decoded into typed models, unknown keys refused.
+
+Keeps: nothing untyped goes past here; every refusal names the key. Does not: judge whether the call is allowed or makes
+sense. Called by the handlers of `api`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import Invalid
+from sidecar.records import Outcome
+
+OUTCOMES_BYTES = 16 << 20
+BODY_BYTES = 64 << 10
+_READ_TIMEOUT_S = 30.0
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+Version = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Promote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/promote`."""
+
+    challenger: Version
+    reason: Reason
+    expected_champion: Version | None = None
+    evidence: str | None = None
+    dry_run: bool = False
+    force: bool = False
+
+
+class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/rollback`."""
+
+    reason: Reason
+    to: Version | None = None
+    force: bool = False
+
+
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/alarms/{id}/acknowledge`."""
+
+    reason: Reason
+
+
+class PostedOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One outcome as posted. Truth values are the labels "true" and "false"; numbers are numbers."""
+
+    request_id: RequestId
+    outcome: bool | float | Annotated[str, msgspec.Meta(max_length=1000)]
+    row: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    at: Moment | None = None
+    corrects: bool = False
+
+    def outcome_at(self, now: float) -> Outcome:
+        """The record; an outcome that does not say when is from now."""
+        value = ("true" if self.outcome else "false") if isinstance(self.outcome, bool) else self.outcome
+        at = now if self.at is None else self.at.timestamp()
+        return Outcome(self.request_id, self.row, value, at, self.corrects)
+
+
+class PostedOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/outcomes`."""
+
+    outcomes: Annotated[tuple[PostedOutcome, ...], msgspec.Meta(max_length=100_000)]
+
+
+Model = TypeVar("Model", bound=msgspec.Struct)
+
+
+async def read_body(request: web.Request, model: type[Model], limit_bytes: int = BODY_BYTES) -> Model:
+    """Reads and decodes a JSON body. Raises Invalid (400), or aiohttp's 408, 413 and 415."""
+    if "Content-Type" in request.headers and not _json(request.content_type):
+        raise web.HTTPUnsupportedMediaType(reason="Send JSON, with Content-Type: application/json.")
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk  # counted as decoded: a small gzip body may be a large document
+                if len(body) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason="The body took too long to arrive.") from None
+    try:
+        return msgspec.json.decode(bytes(body), type=model)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The body is not what this call takes: {str(error)[:300]}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Invalid("The body is not valid JSON.") from None
+    except RecursionError:
+        raise Invalid("The body is nested too deeply.") from None
+
+
+def query(request: web.Request, *known: str) -> dict[str, str]:
+    """The query's values. An unknown or repeated name is refused: ignoring a typo would answer another question."""
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise Invalid(f"This call does not know the query parameter {name[:100]!r}; {takes}.")
+        if name in found:
+            raise Invalid(f"The query parameter {name} is there twice.")
+        found[name] = value
+    return found
+
+
+def whole(values: dict[str, str], name: str, default: int, lowest: int, highest: int) -> int:
+    """A whole number of the query, within its bounds."""
+    text = values.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and lowest <= int(text) <= highest):
+        raise Invalid(f"{name} is a whole number from {lowest} to {highest}.")
+    return int(text)
+
+
+def moment(values: dict[str, str], name: str) -> float | None:
+    """A time of the query in seconds since the epoch. A `+` that became a space in the query is forgiven."""
+    text = values.get(name)
+    if text is None:
+        return None
+    try:
+        at_s = msgspec.convert(text.replace(" ", "+"), Moment).timestamp()
+    except (msgspec.ValidationError, OverflowError):
+        raise Invalid(f"{name} is a time such as 2026-01-31T12:00:00Z.") from None
+    if not math.isfinite(at_s):
+        raise Invalid(f"{name} is out of range.")
+    return at_s
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """The Idempotency-Key header, if there is one."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise Invalid("Idempotency-Key is 1 to 255 printable ASCII characters.")
+    return key
+
+
+def _json(content_type: str) -> bool:
+    return content_type == "application/json" or content_type.endswith("+json")
+
+
+def _too_large(limit_bytes: int) -> web.HTTPException:
+    says = f"The body is larger than the {limit_bytes:,} bytes that this call takes."
+    return web.HTTPRequestEntityTooLarge(max_size=limit_bytes, actual_size=limit_bytes + 1, reason=says)

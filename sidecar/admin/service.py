@@ -1,0 +1,92 @@
+"""What the admin API asks of the control side. `app` hands in an object that has these; neither imports the other.
+
+Every call raises only the errors of `sidecar.errors`. A deployment or challenger that is the only one need not be
+named: `challenger=None` means the sole one, and Invalid says so when there are several or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
+
+from sidecar.records import Outcome
+from sidecar.reports import ComparisonReport, DriftReport, GateTable, OutcomeCounts, VersionQuality
+from sidecar.standing import (
+    Alarm,
+    AuditCheck,
+    AuditEntry,
+    ChampionSpan,
+    Decision,
+    DeploymentStatus,
+    Event,
+    Transition,
+)
+
+
+class Service(Protocol):
+    """The control side, seen from its API."""
+
+    def ready(self) -> bool:
+        """True once the routing table stands and at least one worker acknowledged it."""
+
+    def deployments(self) -> tuple[DeploymentStatus, ...]:
+        """All deployments in the settings' order."""
+
+    def deployment(self, name: str) -> DeploymentStatus:
+        """One of them."""
+
+    def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
+        """A challenger beside the champion."""
+
+    def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
+        """Live inputs and predictions against the baseline."""
+
+    def gates(self, name: str, challenger: str | None) -> GateTable:
+        """May the challenger take over, gate by gate."""
+
+    async def promote(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """Makes the challenger the champion if every gate passes."""
+
+    async def rollback(
+        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+    ) -> Transition:
+        """Back to the previous champion, without gates."""
+
+    async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
+        """Joins late truths to what was predicted."""
+
+    def performance(self, name: str) -> tuple[VersionQuality, ...]:
+        """Quality per version on rows with an outcome."""
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Open alarms first, then ended ones of the last day."""
+
+    async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
+        """A person has seen it."""
+
+    async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
+        """Entries with seq > after, oldest first."""
+
+    async def verify_audit(self) -> AuditCheck:
+        """Reads the whole trail again from disk."""
+
+    async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
+        """Which version answered then (None: now)."""
+
+    async def decision(self, request_id: str) -> Decision:
+        """What was answered to one request."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """Facts from now on, as they happen."""

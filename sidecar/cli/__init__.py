@@ -1,0 +1,38 @@
+"""The command line. `main` is the program `sidecar`; each command's module is imported only when it is called.
+
+Keeps: a command answers with its exit code and, where it fails, one plain sentence on standard error. Decides nothing:
+it reads files, starts parts of the product or calls the admin API.
+"""
+
+from __future__ import annotations
+
+import click
+
+import sidecar
+from sidecar.cli.group import CommandGroup
+
+_COMMANDS = {
+    "run": ("process:run_command", "Start the sidecar."),
+    "check": ("process:check_command", "Check a configuration file; start nothing."),
+    "demo": ("process:demo_command", "Play the whole story on embedded models."),
+    "serve-model": ("process:serve_model_command", "Serve one ONNX model."),
+    "status": ("standing:status_command", "Champions, challengers and how they are."),
+    "gates": ("evidence:gates_command", "May the challenger take over? Exit code 0: yes."),
+    "comparison": ("evidence:comparison_command", "The challenger beside the champion."),
+    "drift": ("evidence:drift_command", "Live inputs against the training data."),
+    "alarms": ("standing:alarms_command", "What a person should know."),
+    "promote": ("transition:promote_command", "Make a challenger the champion."),
+    "rollback": ("transition:rollback_command", "Go back to the previous champion."),
+    "outcomes": ("outcomes:outcomes_command", "Post late outcomes from a file."),
+    "audit": ("audit:audit_command", "Read or verify the audit trail."),
+    "baseline": ("baseline:baseline_command", "Build or show a baseline."),
+}
+
+
+@click.group(cls=CommandGroup, homes=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sidecar.__version__, message="sidecar %(version)s")
+def main() -> None:
+    """Keeps machine-learning models honest after launch."""
+
+
+__all__ = ["main"]

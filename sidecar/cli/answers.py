@@ -1,0 +1,241 @@
+"""The parts of the admin API's answers that the command line shows, as frozen types.
+
+Members that are not here are ignored, so that a newer sidecar can still be read. Decoded by `client.Answer.read_as`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Verdict = Literal["pass", "fail", "insufficient", "off"]
+
+
+class Champion(msgspec.Struct, frozen=True):
+    """The version that answers callers."""
+
+    version: str
+    since: str | None = None
+
+
+class Challenger(msgspec.Struct, frozen=True):
+    """A version in the shadow."""
+
+    version: str
+    fraction: float = 1.0
+    enabled: bool = True
+    health: str = "unknown"
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """`reachable` is None where no registry is configured."""
+
+    reachable: bool | None = None
+    diverged: bool = False
+    says: str | None = None
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One deployment."""
+
+    name: str
+    generation: int
+    state: str
+    champion: Champion
+    previous: str | None = None
+    owner: str = ""
+    challengers: tuple[Challenger, ...] = ()
+    registry: Registry = Registry()
+    config_differs: bool = False
+
+
+class Deployments(msgspec.Struct, frozen=True):
+    """All deployments."""
+
+    items: tuple[Deployment, ...]
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One row of the gate table."""
+
+    name: str
+    verdict: Verdict
+    observed: float | str | None = None
+    required: float | str | None = None
+    n: int = 0
+    detail: str = ""
+
+
+class Gates(msgspec.Struct, frozen=True):
+    """The gate table."""
+
+    champion: str
+    challenger: str
+    verdict: Verdict
+    gates: tuple[Gate, ...]
+    evidence: str | None = None
+    deployment: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What a refused promotion says about the gates."""
+
+    gates: tuple[Gate, ...] = ()
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A share and its anytime-valid interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class ScoreDifference(msgspec.Struct, frozen=True):
+    """challenger − champion."""
+
+    n: int
+    mean: float
+    mean_abs: float
+    p95: float
+    max: float
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Milliseconds."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Of both versions, on the same requests."""
+
+    champion: Quantiles
+    challenger: Quantiles
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """A challenger beside the champion."""
+
+    mirrored: int
+    answered: int
+    pairs: int
+    errors: dict[str, int]
+    dropped: dict[str, int]
+    agreement: Interval | None
+    score_difference: ScoreDifference | None
+    latency_ms: Latency
+    noise_floor: float | None = None
+    champion: str | None = None
+    challenger: str | None = None
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why a feature moved."""
+
+    kind: str
+    says: str
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One feature, live against its baseline."""
+
+    name: str
+    n: int
+    psi: float | None
+    kl_lower: float | None
+    alarm: bool
+    missing: float | None = None
+    unseen: float | None = None
+    cause: Cause | None = None
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """What the live rows are held against. All None: there is no baseline."""
+
+    model: str | None = None
+    version: str | None = None
+    digest: str | None = None
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """Every feature and the prediction."""
+
+    baseline: Baseline
+    rows_seen: int
+    rows_sampled: int
+    severity: str
+    features: tuple[Feature, ...]
+    prediction: Feature | None = None
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something a person should know."""
+
+    id: str
+    deployment: str
+    kind: str
+    severity: str
+    says: str
+    action: str
+    since: str | None = None
+    owner: str = ""
+    acknowledged: bool = False
+    ended: str | None = None
+
+
+class Alarms(msgspec.Struct, frozen=True):
+    """Open ones first."""
+
+    items: tuple[Alarm, ...]
+
+
+class AuditEntry(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
+    """One line of the trail."""
+
+    seq: int
+    at: str | None
+    actor: str
+    action: str
+    deployment: str
+    reason: str
+    from_version: str | None = None
+    to_version: str | None = None
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    entries: tuple[AuditEntry, ...]
+
+
+class AuditCheck(msgspec.Struct, frozen=True):
+    """What verification found."""
+
+    ok: bool
+    entries: int
+    head: str | None = None
+    fault: str | None = None
+
+
+class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
+    """A promotion or rollback that was done, or with `dry_run` would have been."""
+
+    from_version: str | None
+    to_version: str
+    generation: int
+    audit_seq: int | None = None
+    dry_run: bool = False
+
+
+class OutcomeCounts(msgspec.Struct, frozen=True):
+    """What became of posted outcomes."""
+
+    matched: int = 0
+    pending: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    orphan: int = 0
+    late: int = 0

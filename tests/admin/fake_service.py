@@ -1,0 +1,358 @@
+"""A control side made of real report structs, for the admin API's tests. `text` goes into every free text field."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from sidecar.errors import Invalid, Refused, Unknown
+from sidecar.records import Outcome
+from sidecar.reports import (
+    Cause,
+    ComparisonReport,
+    Copies,
+    Disagreement,
+    DriftReport,
+    FeatureDrift,
+    GateTable,
+    GateVerdict,
+    Interval,
+    OutcomeCounts,
+    Quantiles,
+    ScoreDifference,
+    Verdict,
+    VersionQuality,
+)
+from sidecar.standing import (
+    Alarm,
+    AuditCheck,
+    AuditEntry,
+    ChallengerStatus,
+    ChampionSpan,
+    ChampionStatus,
+    Decision,
+    DeploymentStatus,
+    Event,
+    RegistryStatus,
+    Transition,
+)
+
+NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+EVIDENCE = "sha256:" + "ab" * 32
+
+
+def bell(cells: int, centre: float, spread: float, total: int) -> tuple[int, ...]:
+    return tuple(round(total * math.exp(-(((index - centre) / spread) ** 2))) for index in range(cells))
+
+
+def numeric(name: str, **changed: Any) -> FeatureDrift:
+    edges = ["< 0.5", *(f"{0.5 * 1.4**i:.3g} – {0.5 * 1.4 ** (i + 1):.3g}" for i in range(22)), "≥ 820"]
+    cells = (*edges, "missing", "wrong type")
+    feature = FeatureDrift(
+        name=name,
+        kind="numeric",
+        n=18_240,
+        psi=0.0041,
+        psi_noise=0.0013,
+        kl_lower=0.0,
+        e_value=0.2,
+        alarm=False,
+        since=None,
+        missing=0.0,
+        wrong_type=0.0,
+        unseen=0.0,
+        cause=None,
+        cells=cells,
+        baseline_counts=(*bell(24, 12, 5, 9000), 0, 0),
+        live_counts=(*bell(24, 12.4, 5.2, 700), 0, 0),
+    )
+    return msgspec.structs.replace(feature, **changed)
+
+
+def categorical(name: str, **changed: Any) -> FeatureDrift:
+    return numeric(
+        name,
+        **{
+            "kind": "categorical",
+            "cells": ("EUR", "USD", "GBP", "CHF", "rare", "never seen", "missing", "wrong type"),
+            "baseline_counts": (7000, 2100, 800, 300, 40, 0, 0, 0),
+            "live_counts": (640, 220, 90, 22, 3, 0, 0, 0),
+        }
+        | changed,
+    )
+
+
+def table(champion: str, challenger: str, verdict: Verdict, text: str = "") -> GateTable:
+    def gate(name: str, said: Verdict, observed: Any, required: Any, detail: str) -> GateVerdict:
+        return GateVerdict(name=name, verdict=said, observed=observed, required=required, n=5210, detail=detail + text)
+
+    enough: Verdict = "pass" if verdict == "pass" else "insufficient"
+    return GateTable(
+        deployment="fraud",
+        champion=champion,
+        challenger=challenger,
+        verdict=verdict,
+        evidence=EVIDENCE,
+        gates=(
+            gate("pairs", "pass", 18240, 5000, "18,240 joined rows"),
+            gate("duration", enough, 168.0 if verdict == "pass" else 61.5, 168.0, "hours of mirrored time"),
+            gate("completeness", "pass", 0.9983, 0.99, "of the copies that were due"),
+            gate("errors", "pass", 0.0, 0.001, "no more failures than the champion"),
+            gate("latency", "pass", 1.12, 1.5, "p99 against the champion's"),
+            gate("agreement", "pass", 0.968, 0.9, "on labels, lower bound 96.1%"),
+            gate("prediction", "pass", 0.012, 0.1, "PSI of the predictions"),
+            gate("outcome", enough, "+0.011" if enough == "pass" else None, "above −0.005", "412 of 500 outcomes"),
+            gate("inputs", "fail" if verdict == "fail" else "pass", "1 open" if verdict == "fail" else "none open",
+                 "none open", "data.broken alarms" if verdict == "fail" else ""),
+            gate("lineage", "off", None, None, "switched off"),
+        ),
+    )  # fmt: skip
+
+
+def comparison(text: str = "") -> ComparisonReport:
+    return ComparisonReport(
+        since=NOW - 221_400,
+        mirrored_s=221_400.0,
+        copies=Copies(
+            mirrored=18_260, answered=18_257, errors={"timeout": 3}, dropped={"queue_full": 24, "breaker_open": 7}
+        ),
+        pairs=18_240,
+        paired_requests=18_240,
+        judged_requests=18_260,
+        champion_failures=2,
+        challenger_failures=3,
+        unpaired=0,
+        agreement=Interval(0.968, 0.961, 0.974),
+        agreement_basis="labels",
+        flips={f"legit{text}→fraud": 402, "fraud→legit": 181},
+        score_difference=ScoreDifference(18_240, 0.0031, 0.0142, 0.0009, 0.061, 0.44),
+        prediction_psi=0.012,
+        latency_champion=Quantiles(18_240, 3.4, 11.8),
+        latency_challenger=Quantiles(18_240, 3.9, 13.2),
+        worst=(
+            Disagreement(
+                request_id=f"req-81f3{text}", row=0, at=NOW - 60, champion="legit", challenger="fraud", difference=0.44
+            ),
+        ),
+    )
+
+
+def broken(text: str = "") -> FeatureDrift:
+    return numeric(
+        f"amount{text}",
+        psi=6.82,
+        kl_lower=2.914,
+        e_value=1e300,
+        alarm=True,
+        since=NOW - 95,
+        cause=Cause(
+            kind="scale",
+            says=f"live = 0.01 × trained (as when cents become euros){text}",
+            explained=0.981,
+            confirmed=True,
+            factor=0.01,
+        ),
+        live_counts=(*bell(24, 1, 2.6, 900), 0, 0),
+    )
+
+
+def alarm(text: str = "", **changed: Any) -> Alarm:
+    raised = Alarm(
+        id="fraud-amount-1",
+        deployment="fraud",
+        kind="data.broken",
+        severity="critical",
+        says=f"amount: live = 0.01 × trained (as when cents become euros){text}",
+        action=f"Fix the feed, do not retrain.{text}",
+        since=NOW - 95,
+        owner="risk-ml@example.com",
+        acknowledged=False,
+    )
+    return msgspec.structs.replace(raised, **changed)
+
+
+class FakeService:
+    """Answers from fields that a test may change."""
+
+    def __init__(self, *, name: str = "fraud", text: str = "", broke: bool = False, calm: bool = False) -> None:
+        self.name, self.text = name, text
+        self.is_ready = True
+        self.champion, self.challenger = ("4", "3") if broke else ("3", "4")
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.posted: list[Outcome] = []
+        self.queue: asyncio.Queue[Event] | None = None
+        self.raises: BaseException | None = None
+        self.verdict: Verdict = "fail" if broke else "pass" if calm else "insufficient"
+        self.broke = broke
+        self.verified = 0
+        self.listening = 0
+
+    def _named(self, name: str) -> None:
+        if self.raises is not None:
+            raise self.raises
+        if name != self.name:
+            raise Unknown(f"There is no deployment {name}.")
+
+    def _against(self, challenger: str | None) -> str:
+        if challenger not in (None, self.challenger):
+            raise Unknown(f"There is no challenger {challenger}.")
+        return challenger or self.challenger
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def deployments(self) -> tuple[DeploymentStatus, ...]:
+        return (self.deployment(self.name),)
+
+    def deployment(self, name: str) -> DeploymentStatus:
+        self._named(name)
+        return DeploymentStatus(
+            name=name,
+            owner=f"risk-ml@example.com{self.text}",
+            generation=2 if self.broke else 1,
+            state="watching" if self.broke else "steady",
+            champion=ChampionStatus(
+                version=self.champion, url="http://127.0.0.1:8000", since=NOW - (640 if self.broke else 864_000)
+            ),
+            previous=self.challenger if self.broke else None,
+            challengers=(
+                ChallengerStatus(
+                    version=self.challenger, url="http://127.0.0.1:8001", fraction=1.0, enabled=True, health="healthy"
+                ),
+            ),
+            registry=RegistryStatus(reachable=True, diverged=False),
+            config_differs=self.broke,
+            watch_until=NOW + 1160 if self.broke else None,
+            lineage={self.challenger: {"data": f"payments-2025-11{self.text}", "code": "9f3c21d"}},
+        )
+
+    def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
+        self._named(name)
+        self._against(challenger)
+        return comparison(self.text)
+
+    def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
+        self._named(name)
+        features = [
+            broken(self.text) if self.broke else numeric(f"amount{self.text}"),
+            numeric("age_days", missing=0.012, live_counts=(*bell(24, 12, 5, 700), 60, 0)),
+            categorical("currency", live_counts=(640, 220, 90, 22, 3, 14, 0, 0), unseen=0.014),
+            numeric("hour"),
+            numeric("merchant_risk"),
+            numeric("distance_km", n=0, psi=None, live_counts=(0,) * 26),
+        ]
+        return DriftReport(
+            against=against,
+            baseline_model="fraud",
+            baseline_version=self.champion,
+            baseline_digest=EVIDENCE,
+            rows_seen=24_110,
+            rows_sampled=18_240,
+            undecodable=0,
+            severity="critical" if self.broke else "none",
+            features=tuple(features),
+            prediction=numeric("score", live_counts=(*bell(24, 9 if self.broke else 12, 5, 700), 0, 0)),
+        )
+
+    def gates(self, name: str, challenger: str | None) -> GateTable:
+        self._named(name)
+        return table(self.champion, self._against(challenger), self.verdict, self.text)
+
+    async def promote(self, name: str, challenger: str, **rest: Any) -> Transition:
+        self._named(name)
+        self.calls.append(("promote", {"name": name, "challenger": challenger, **rest}))
+        if self.verdict != "pass":
+            raise Refused("Two gates do not pass: duration, outcome.", self.gates(name, challenger))
+        return Transition(
+            deployment=name,
+            from_version=self.champion,
+            to_version=challenger,
+            generation=2,
+            audit_seq=None if rest["dry_run"] else 3,
+            evidence=EVIDENCE,
+            dry_run=rest["dry_run"],
+        )
+
+    async def rollback(self, name: str, **rest: Any) -> Transition:
+        self._named(name)
+        self.calls.append(("rollback", {"name": name, **rest}))
+        if not self.broke:
+            raise Refused("There is no earlier champion to go back to.")
+        return Transition(
+            deployment=name, from_version=self.champion, to_version="3", generation=3, audit_seq=4, evidence=None
+        )
+
+    async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
+        self.posted.extend(outcomes)
+        return OutcomeCounts(matched=len(outcomes))
+
+    def performance(self, name: str) -> tuple[VersionQuality, ...]:
+        self._named(name)
+        return (
+            VersionQuality(
+                version="3", predicted=18_240, matched=412, coverage=0.0226,
+                metrics={"accuracy": 0.9466, "precision": 0.81, "recall": 0.74},
+            ),
+            VersionQuality(
+                version="4", predicted=18_240, matched=412, coverage=0.0226,
+                metrics={"accuracy": 0.9575, "precision": 0.86, "recall": 0.77},
+            ),
+        )  # fmt: skip
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        if not self.broke:
+            return ()
+        return (alarm(self.text), alarm(id="old", says="hour: 3% missing", severity="info", ended=NOW - 4000))
+
+    async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
+        if alarm_id != "fraud-amount-1":
+            raise Unknown(f"There is no alarm {alarm_id}.")
+        self.calls.append(("acknowledge", {"actor": actor, "reason": reason}))
+        return alarm(acknowledged=True)
+
+    async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
+        actions: list[tuple[str, str, str | None, str | None, str]] = [
+            ("start", "sidecar", None, "3", ""),
+            ("promote", "alice", "3", "4", f"gates pass{self.text}"),
+        ]
+        if self.broke:
+            actions.append(("acknowledge", "bob", None, None, "the feed team is on it"))
+        entries = tuple(
+            AuditEntry(
+                seq=number, at=NOW - 700 / number, actor=actor, action=action, deployment=self.name, from_version=old,
+                to_version=new, reason=reason, evidence=None, details="{}", prev="0" * 64, hash=f"{number:x}c4e" * 16,
+            )
+            for number, (action, actor, old, new, reason) in enumerate(actions, 1)
+        )  # fmt: skip
+        return tuple(entry for entry in entries if entry.seq > after)[:limit]
+
+    async def verify_audit(self) -> AuditCheck:
+        self.verified += 1
+        return AuditCheck(ok=True, entries=2, head="c4" * 32)
+
+    async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
+        self._named(name)
+        self.calls.append(("champion_at", {"at": at}))
+        return ChampionSpan(version="3", since=NOW - 864_000, until=None, promoted_by="config", evidence=None)
+
+    async def decision(self, request_id: str) -> Decision:
+        if request_id == "none":
+            raise Unknown("No such request was seen.")
+        if request_id == "several":
+            raise Invalid("That id was seen twice.")
+        return Decision(
+            deployment="fraud", version="3", at=NOW, prediction=(0.13,), challengers=(("4", (0.19,)),), outcome=(None,)
+        )
+
+    async def events(self) -> AsyncIterator[Event]:
+        queue = self.queue = asyncio.Queue()
+        self.listening += 1
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.listening -= 1

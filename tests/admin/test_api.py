@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from sidecar.admin.api import Handlers, build_app, routes
+from sidecar.admin.auth import Role, auth_token
+from sidecar.admin.dashboard import Dashboard
+from sidecar.admin.live import EventStreams
+from sidecar.errors import Invalid, Unavailable
+from sidecar.records import DROP_REASONS, LEG_ERRORS
+from sidecar.standing import Event
+from tests.admin.fake_service import EVIDENCE, NOW, FakeService
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[..., Awaitable[Client]]
+ROLES: tuple[Role, ...] = ("viewer", "reporter", "operator", "admin")
+TOKENS = [auth_token(f"{role}-person", role, f"secret-{role}") for role in ROLES]
+
+
+@pytest.fixture
+async def serve(aiohttp_client: Any) -> Serve:
+    async def start(service: FakeService, **options: Any) -> Client:
+        defaults: dict[str, Any] = {"tokens": [], "metrics_text": lambda: b"up 1\n", "metrics_open": True}
+        app = build_app(service, **{**defaults, "clock": lambda: NOW, **options})
+        client: Client = await aiohttp_client(TestServer(app))
+        return client
+
+    return start
+
+
+def bearer(role: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer secret-{role}"}
+
+
+# Every route: what it needs, a call of it, and what it answers when allowed.
+D = "/v1/deployments/fraud"
+PROMOTE = {"challenger": "4", "reason": "better"}
+TABLE: list[tuple[str, str, str, Any, int]] = [
+    ("GET", "/healthz", "anyone", None, 200),
+    ("GET", "/readyz", "anyone", None, 200),
+    ("GET", "/metrics", "viewer", None, 200),
+    ("GET", "/", "anyone", None, 200),
+    ("GET", "/static/dashboard.css", "anyone", None, 200),
+    ("GET", "/static/dashboard.js", "anyone", None, 200),
+    ("GET", "/fragment", "viewer", None, 200),
+    ("GET", "/v1/deployments", "viewer", None, 200),
+    ("GET", D, "viewer", None, 200),
+    ("GET", f"{D}/comparison", "viewer", None, 200),
+    ("GET", f"{D}/drift", "viewer", None, 200),
+    ("GET", f"{D}/gates", "viewer", None, 200),
+    ("GET", f"{D}/champion", "viewer", None, 200),
+    ("GET", f"{D}/performance", "viewer", None, 200),
+    ("POST", f"{D}/promote", "operator", PROMOTE, 200),
+    ("POST", f"{D}/rollback", "operator", {"reason": "worse"}, 409),
+    ("GET", "/v1/decisions/req-1", "viewer", None, 200),
+    ("POST", "/v1/outcomes", "reporter", {"outcomes": [{"request_id": "a", "outcome": 1}]}, 200),
+    ("GET", "/v1/alarms", "viewer", None, 200),
+    ("POST", "/v1/alarms/fraud-amount-1/acknowledge", "operator", {"reason": "on it"}, 200),
+    ("GET", "/v1/audit", "viewer", None, 200),
+    ("GET", "/v1/audit/verify", "viewer", None, 200),
+]
+MAY: dict[str, set[str]] = {
+    "anyone": {"nobody", "wrong", "viewer", "reporter", "operator", "admin"},
+    "viewer": {"viewer", "operator", "admin"},
+    "reporter": {"reporter", "operator", "admin"},
+    "operator": {"operator", "admin"},
+}
+
+
+def test_the_table_of_this_test_names_every_route_but_the_stream() -> None:
+    service = FakeService()
+    dashboard = Dashboard(service, lambda: NOW)
+    handlers = Handlers(service, lambda: b"", dashboard, None, lambda: NOW)  # type: ignore[arg-type]
+    there = {(route.method, route.path) for route in routes(handlers, EventStreams(service.events), metrics_open=True)}
+    assert ("GET", "/v1/events") in there
+    assert len(there) == len(TABLE)  # two static files are one route, and the stream is one that TABLE lacks
+
+
+@pytest.mark.parametrize("who", ["nobody", "wrong", *ROLES])
+async def test_every_route_answers_only_the_roles_that_may_call_it(serve: Serve, who: str) -> None:
+    client = await serve(FakeService(calm=True), tokens=TOKENS, metrics_open=False)
+    headers = {} if who == "nobody" else bearer(who)
+    for method, path, need, body, status in TABLE:
+        answer = await client.request(method, path, json=body, headers=headers)
+        allowed = who in MAY[need]
+        wanted = status if allowed else 401 if who in ("nobody", "wrong") else 403
+        assert answer.status == wanted, (method, path, await answer.text())
+        if not allowed:
+            assert answer.content_type == "application/problem+json"
+            assert (answer.status == 401) == ("WWW-Authenticate" in answer.headers)
+
+
+async def test_without_tokens_the_actor_is_anonymous_and_with_them_it_is_the_tokens_name(serve: Serve) -> None:
+    service = FakeService(calm=True)
+    await (await serve(service)).post(f"{D}/promote", json=PROMOTE)
+    await (await serve(service, tokens=TOKENS)).post(f"{D}/promote", json=PROMOTE, headers=bearer("operator"))
+    assert [call["actor"] for _, call in service.calls] == ["anonymous", "operator-person"]
+
+
+async def test_open_metrics_need_no_token(serve: Serve) -> None:
+    answer = await (await serve(FakeService(), tokens=TOKENS)).get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_readyz_is_a_problem_until_a_worker_routes(serve: Serve) -> None:
+    service = FakeService()
+    service.is_ready = False
+    answer = await (await serve(service)).get("/readyz")
+    assert (answer.status, answer.content_type) == (503, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/static/..%2Fapi.py", 404),
+        ("GET", "/static/api.py", 404),
+        ("POST", "/v1/deployments", 405),
+        ("DELETE", f"{D}/promote", 405),
+        ("GET", f"{D}/promote", 405),
+        ("PATCH", "/", 405),
+        ("GET", "/v1/deployments/nobody", 404),
+        ("GET", f"{D}/gates?challenger=99", 404),
+        ("GET", f"{D}/gates?challanger=4", 400),
+        ("GET", f"{D}/gates?challenger=4&challenger=5", 400),
+        ("GET", f"{D}/drift?against=yesterday", 400),
+        ("GET", f"{D}/champion?at=noon", 400),
+        ("GET", f"{D}/champion?at=2026-01-01T00:00:00", 400),
+        ("GET", "/v1/audit?limit=0", 400),
+        ("GET", "/v1/audit?limit=1001", 400),
+        ("GET", "/v1/audit?after=-1", 400),
+        ("GET", "/v1/audit?after=%D9%A3", 400),
+        ("GET", "/v1/decisions/none", 404),
+        ("GET", "/v1/decisions/several", 400),
+    ],
+)
+async def test_what_cannot_be_answered_is_a_problem_document(serve: Serve, method: str, path: str, status: int) -> None:
+    answer = await (await serve(FakeService())).request(method, path)
+    problem = json.loads(await answer.read())
+    assert (answer.status, answer.content_type) == (status, "application/problem+json")
+    assert set(problem) == {"type", "title", "status", "detail"}
+    assert problem["status"] == status
+    assert problem["detail"].endswith(".")
+    assert (status == 405) == ("Allow" in answer.headers)
+
+
+async def test_a_refused_promotion_carries_the_gates(serve: Serve) -> None:
+    answer = await (await serve(FakeService())).post(f"{D}/promote", json=PROMOTE)
+    problem = await answer.json(content_type="application/problem+json")
+    assert answer.status == 409
+    assert problem["type"] == "urn:sidecar:problem:refused"
+    assert {gate["name"]: gate["verdict"] for gate in problem["gates"]}["duration"] == "insufficient"
+
+
+@pytest.mark.parametrize(("error", "status"), [(Invalid("Say which."), 400), (Unavailable("The disk is full."), 503)])
+async def test_the_services_errors_become_http_once(serve: Serve, error: Exception, status: int) -> None:
+    service = FakeService()
+    service.raises = error
+    answer = await (await serve(service)).get(D)
+    assert answer.status == status
+    assert (await answer.json(content_type=None))["detail"] == str(error)
+
+
+async def test_a_fault_shows_neither_traceback_nor_text_to_the_caller(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = FakeService()
+    service.raises = ZeroDivisionError("amount=1234.56")
+    with caplog.at_level(logging.ERROR):
+        answer = await (await serve(service)).get(D)
+    text = await answer.text()
+    assert (answer.status, answer.content_type) == (500, "application/problem+json")
+    assert "1234.56" not in text
+    assert "Traceback" not in text
+    assert [record.getMessage() for record in caplog.records] == ["admin.fault"]
+
+
+BODIES: list[tuple[bytes, int]] = [
+    (b"", 400),
+    (b"{", 400),
+    (b"\xff\xfe", 400),
+    (b"null", 400),
+    (b"[]", 400),
+    (b'"text"', 400),
+    (b"[" * 50_000, 400),
+    (b'{"challenger":' + b"[" * 50_000, 400),
+    (b'{"challenger":"4","reason":"r","unknown":1}', 400),
+    (b'{"challenger":"4"}', 400),
+    (b'{"challenger":4,"reason":"r"}', 400),
+    (b'{"challenger":"4","reason":""}', 400),
+    (b'{"challenger":"4","reason":"' + b"r" * 2001 + b'"}', 400),
+    (b'{"challenger":"4","reason":"r","dry_run":"yes"}', 400),
+    (b'{"challenger":"4","reason":"r","dry_run":NaN}', 400),
+    (b'{"challenger":"4","reason":"' + b"r" * 70_000 + b'"}', 413),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), BODIES)
+async def test_hostile_bodies_are_refused_and_change_nothing(serve: Serve, body: bytes, status: int) -> None:
+    service = FakeService(calm=True)
+    answer = await (await serve(service)).post(f"{D}/promote", data=body, headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.content_type) == (status, "application/problem+json")
+    assert service.calls == []
+    assert len(await answer.read()) < 1000
+
+
+async def test_a_small_gzip_body_cannot_grow_past_the_limit(serve: Serve) -> None:
+    bomb = gzip.compress(b'{"challenger":"4","reason":"' + b"r" * 5_000_000 + b'"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = await (await serve(FakeService(calm=True))).post(f"{D}/promote", data=bomb, headers=headers)
+    assert answer.status == 413
+
+
+async def test_a_body_without_length_is_cut_at_the_limit(serve: Serve) -> None:
+    async def endless() -> Any:
+        for _ in range(100):
+            yield b" " * 10_000
+
+    answer = await (await serve(FakeService(calm=True))).post(
+        f"{D}/promote", data=endless(), headers={"Content-Type": "application/json"}
+    )
+    assert answer.status == 413
+
+
+OUTCOMES: list[tuple[Any, int]] = [
+    ([], 200),
+    ([{"request_id": "a", "outcome": "fraud", "row": 3, "at": "2026-01-01T00:00:00Z", "corrects": True}], 200),
+    ([{"request_id": "a", "outcome": "fraud"}] * 100_000, 200),
+    ([{"request_id": "a", "outcome": "fraud"}] * 100_001, 400),
+    ([{"request_id": "", "outcome": 1}], 400),
+    ([{"request_id": "a", "outcome": None}], 400),
+    ([{"request_id": "a", "outcome": [1]}], 400),
+    ([{"request_id": "a"}], 400),
+    ([{"request_id": "a", "outcome": 1, "row": -1}], 400),
+    ([{"request_id": "a", "outcome": 1, "row": 1.5}], 400),
+    ([{"request_id": "a", "outcome": 1, "at": "yesterday"}], 400),
+    ([{"request_id": "a", "outcome": 1, "at": "2026-01-01T00:00:00"}], 400),
+    ([{"request_id": "a", "outcome": 1, "label": 2}], 400),
+]
+
+
+@pytest.mark.parametrize(("outcomes", "status"), OUTCOMES, ids=range(len(OUTCOMES)))
+async def test_outcomes_are_taken_whole_or_not_at_all(serve: Serve, outcomes: Any, status: int) -> None:
+    service = FakeService()
+    body = io.BytesIO(json.dumps({"outcomes": outcomes}).encode())
+    answer = await (await serve(service)).post("/v1/outcomes", data=body, headers={"Content-Type": "application/json"})
+    assert answer.status == status
+    assert len(service.posted) == (len(outcomes) if status == 200 else 0)
+
+
+async def test_outcomes_keep_labels_numbers_and_truth_values_apart(serve: Serve) -> None:
+    service = FakeService()
+    posted = [{"request_id": "a", "outcome": value, "at": "2026-01-01T01:00:00+01:00"} for value in ("1", 1, 0.5, True)]
+    answer = await (await serve(service)).post("/v1/outcomes", json={"outcomes": [*posted, {**posted[0], "at": None}]})
+    assert set(await answer.json()) == {"matched", "pending", "duplicate", "conflict", "orphan", "late"}
+    assert [outcome.value for outcome in service.posted] == ["1", 1.0, 0.5, "true", "1"]
+    assert {outcome.at for outcome in service.posted} == {NOW}
+
+
+async def test_the_answers_have_the_contracts_fields(serve: Serve) -> None:
+    client = await serve(FakeService(broke=True))
+
+    async def get(path: str) -> Any:
+        return await (await client.get(path)).json()
+
+    deployment = (await get("/v1/deployments"))["items"][0]
+    assert deployment == await get(D)
+    assert {"name", "owner", "generation", "state", "champion", "previous", "challengers", "registry"} <= set(
+        deployment
+    )
+    assert deployment["champion"] == {
+        "version": "4",
+        "url": "http://127.0.0.1:8000",
+        "since": "2025-12-31T23:49:20.000Z",
+    }
+    assert deployment["challengers"][0]["health"] == "healthy"
+
+    comparison = await get(f"{D}/comparison?challenger=3")
+    assert comparison["dropped"] == dict.fromkeys(DROP_REASONS, 0) | {"queue_full": 24, "breaker_open": 7}
+    assert comparison["errors"] == dict.fromkeys(LEG_ERRORS, 0) | {"timeout": 3}
+    assert comparison["latency_ms"]["champion"] == {"p50": 3.4, "p99": 11.8, "n": 18240}
+    assert comparison["agreement"] == {"value": 0.968, "lower": 0.961, "upper": 0.974}
+    assert (comparison["mirrored"], comparison["answered"], comparison["pairs"]) == (18260, 18257, 18240)
+    assert set(comparison["score_difference"]) == {"n", "mean", "mean_abs", "p50", "p95", "max"}
+    assert comparison["noise_floor"] is None
+    assert comparison["worst"][0]["at"] == "2025-12-31T23:59:00.000Z"
+
+    drift = await get(f"{D}/drift?against=recent")
+    assert drift["baseline"] == {"model": "fraud", "version": "4", "digest": EVIDENCE}
+    assert drift["features"][0]["cause"] == {
+        "kind": "scale",
+        "says": "live = 0.01 × trained (as when cents become euros)",
+        "share": 1.0,
+        "explained": 0.981,
+        "confirmed": True,
+        "factor": 0.01,
+    }
+    assert drift["features"][1]["cause"] is None
+    assert drift["features"][0]["since"] == "2025-12-31T23:58:25.000Z"
+    assert drift["prediction"]["name"] == "score"
+
+    gates = await get(f"{D}/gates")
+    assert (gates["champion"], gates["challenger"], gates["verdict"]) == ("4", "3", "fail")
+    assert set(gates["gates"][0]) == {"name", "verdict", "observed", "required", "n", "detail"}
+
+    quality = (await get(f"{D}/performance"))["items"]
+    assert [(item["version"], item["matched"], item["estimated"]) for item in quality] == [
+        ("3", 412, None),
+        ("4", 412, None),
+    ]
+    alarms = (await get("/v1/alarms"))["items"]
+    assert [alarm["ended"] is None for alarm in alarms] == [True, False]
+    entry = (await get("/v1/audit?after=1&limit=1"))["entries"][0]
+    assert (entry["seq"], entry["from"], entry["to"]) == (2, "3", "4")
+    assert (await get("/v1/audit/verify"))["ok"] is True
+    decision = await get("/v1/decisions/req-1")
+    assert decision["challengers"] == [{"version": "4", "prediction": [0.19]}]
+    assert set(await get(f"{D}/champion")) == {"version", "since", "until", "promoted_by", "evidence"}
+
+
+async def test_a_promotion_and_a_rollback_answer_from_and_to_and_pass_everything_on(serve: Serve) -> None:
+    service = FakeService(calm=True)
+    client = await serve(service)
+    body = {**PROMOTE, "expected_champion": "3", "evidence": EVIDENCE, "dry_run": True, "force": True}
+    answer = await client.post(f"{D}/promote", json=body, headers={"Idempotency-Key": "k1"})
+    assert await answer.json() == {
+        "deployment": "fraud",
+        "from": "3",
+        "to": "4",
+        "generation": 2,
+        "audit_seq": None,
+        "evidence": EVIDENCE,
+        "dry_run": True,
+    }
+    assert service.calls == [
+        ("promote", {"name": "fraud", "actor": "anonymous", "idempotency_key": "k1", **body}),
+    ]
+    service.broke = True
+    answer = await client.post(f"{D}/rollback", json={"reason": "worse", "to": "2"})
+    assert (await answer.json())["to"] == "3"
+    assert service.calls[1][1]["to"] == "2"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é"])
+async def test_an_idempotency_key_is_short_printable_text(serve: Serve, key: str) -> None:
+    service = FakeService(calm=True)
+    answer = await (await serve(service)).post(f"{D}/promote", json=PROMOTE, headers={"Idempotency-Key": key})
+    assert (answer.status, service.calls) == (400, [])
+
+
+async def test_a_time_in_a_query_is_read_even_when_its_plus_became_a_space(serve: Serve) -> None:
+    service = FakeService()
+    client = await serve(service)
+    for text in ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"):
+        await client.get(f"{D}/champion?at={text}")
+    assert [call["at"] for _, call in service.calls] == [NOW, NOW]
+
+
+async def test_events_are_streamed_as_they_happen_and_the_listener_is_released(serve: Serve) -> None:
+    service = FakeService()
+    client = await serve(service)
+    async with client.get("/v1/events") as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert await answer.content.readuntil(b"\n\n") == b"retry: 2000\n\n"
+        while service.queue is None:
+            await asyncio.sleep(0)
+        service.queue.put_nowait(Event(type="sidecar.promoted", deployment="fraud", at=NOW, says="two\nlines"))
+        data = await answer.content.readuntil(b"\n\n")
+    event = json.loads(data.removeprefix(b"data: "))
+    assert event == {
+        "type": "sidecar.promoted",
+        "deployment": "fraud",
+        "at": "2026-01-01T00:00:00.000Z",
+        "says": "two\nlines",
+    }
+
+
+async def test_a_head_request_is_answered_without_a_body(serve: Serve) -> None:
+    answer = await (await serve(FakeService())).head("/healthz")
+    assert (answer.status, await answer.read()) == (200, b"")

@@ -1,0 +1,124 @@
+"""Promote and rollback: what is asked, what is told, and the exit code that a pipeline branches on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+PROMOTE = "/v1/deployments/fraud/promote"
+ROLLBACK = "/v1/deployments/fraud/rollback"
+GATES = [
+    {"name": "pairs", "verdict": "insufficient", "observed": 12, "required": 5000, "n": 12, "detail": "4988 to go"},
+    {"name": "errors", "verdict": "pass", "observed": 0, "required": 0.001, "n": 12, "detail": "fine"},
+    {"name": "latency", "verdict": "off", "observed": None, "required": None, "n": 0, "detail": "switched off"},
+]
+
+
+def test_a_promotion_says_what_became_of_it(fraud: Any, sidecar: Run) -> None:
+    result = sidecar("promote", "fraud", "4", "--reason", "gates pass")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "fraud: promoted from 3 to 4 (generation 8, audit 12)\n"
+    assert [(call.method, call.path, call.body) for call in fraud.calls] == [
+        ("POST", PROMOTE, {"challenger": "4", "reason": "gates pass"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (["--expected-champion", "3"], {"expected_champion": "3"}),
+        (["--force"], {"force": True}),
+        (["--dry-run"], {"dry_run": True}),
+    ],
+)
+def test_options_of_a_promotion_are_asked_for(
+    fraud: Any, sidecar: Run, options: list[str], asked: dict[str, Any]
+) -> None:
+    sidecar("promote", "fraud", "4", "--reason", "r", *options)
+
+    assert fraud.calls[0].body == {"challenger": "4", "reason": "r", **asked}
+
+
+def test_a_dry_run_says_that_nothing_was_changed(fraud: Any, sidecar: Run) -> None:
+    fraud.answer(PROMOTE, {"from": "3", "to": "4", "generation": 7, "audit_seq": None, "dry_run": True})
+
+    result = sidecar("promote", "fraud", "4", "--reason", "r", "--dry-run")
+
+    assert result.stdout == "fraud: would be promoted from 3 to 4 (nothing was changed)\n"
+
+
+def test_a_refused_promotion_shows_the_gates_in_its_way_and_exits_with_1(fraud: Any, sidecar: Run) -> None:
+    fraud.problem(PROMOTE, 409, "4 may not take over: pairs is insufficient.", gates=GATES)
+
+    result = sidecar("promote", "fraud", "4", "--reason", "r")
+
+    assert (result.exit_code, result.stderr) == (1, "4 may not take over: pairs is insufficient.\n")
+    assert "4988 to go" in result.stdout
+    assert "errors" not in result.stdout
+    assert "latency" not in result.stdout
+
+
+@pytest.mark.parametrize("members", [{}, {"gates": 5}, {"gates": [{"name": "x", "verdict": "pass"}]}])
+def test_a_refusal_without_gates_is_only_its_sentence(fraud: Any, sidecar: Run, members: dict[str, Any]) -> None:
+    fraud.problem(PROMOTE, 409, "The champion is 5 by now.", **members)
+
+    result = sidecar("promote", "fraud", "4", "--reason", "r")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "The champion is 5 by now.\n")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 500, 503])
+@pytest.mark.parametrize("arguments", [("promote", "fraud", "4"), ("rollback", "fraud")])
+def test_whatever_else_goes_wrong_exits_with_2(
+    fraud: Any, sidecar: Run, arguments: tuple[str, ...], status: int
+) -> None:
+    fraud.problem(PROMOTE, status, "No.")
+    fraud.problem(ROLLBACK, status, "No.")
+
+    result = sidecar(*arguments, "--reason", "r")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("No.")
+
+
+def test_a_refusal_as_json_is_printed_as_it_came(fraud: Any, sidecar: Run) -> None:
+    fraud.problem(PROMOTE, 409, "No.", gates=GATES)
+
+    result = sidecar("promote", "fraud", "4", "--reason", "r", "--json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["gates"] == GATES
+
+
+def test_a_rollback_asks_for_no_gates(fraud: Any, sidecar: Run) -> None:
+    fraud.answer(ROLLBACK, {"from": "4", "to": "3", "generation": 9, "audit_seq": 13})
+
+    result = sidecar("rollback", "fraud", "--reason", "amount is broken")
+
+    assert (result.exit_code, result.stdout) == (0, "fraud: rolled back from 4 to 3 (generation 9, audit 13)\n")
+    assert [(call.path, call.body) for call in fraud.calls] == [(ROLLBACK, {"reason": "amount is broken"})]
+
+
+def test_a_rollback_may_name_its_version_and_be_forced(fraud: Any, sidecar: Run) -> None:
+    sidecar("rollback", "fraud", "--reason", "r", "--to", "2", "--force")
+
+    assert fraud.calls[0].body == {"reason": "r", "to": "2", "force": True}
+
+
+def test_a_rollback_with_nothing_to_go_back_to_exits_with_1(fraud: Any, sidecar: Run) -> None:
+    fraud.problem(ROLLBACK, 409, "There is nothing to go back to.")
+
+    result = sidecar("rollback", "fraud", "--reason", "r")
+
+    assert (result.exit_code, result.stderr) == (1, "There is nothing to go back to.\n")
+
+
+def test_json_prints_a_transition_as_it_came(fraud: Any, sidecar: Run) -> None:
+    result = sidecar("rollback", "fraud", "--reason", "r", "--json")
+
+    assert result.stdout == fraud.answers[ROLLBACK][2].decode() + "\n"
