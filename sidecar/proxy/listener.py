@@ -160,10 +160,12 @@ class Caller(asyncio.Protocol):
         """Nothing more can be done now: what is waited for?"""
         reader, bounds = self._reader, self._plane.bounds
         if self._serving is None and not self._waiting:
+            if self._plane.draining and reader.in_head:
+                reader.refuse(refusal.DRAINING)
             if reader.refusal is not None:
                 if not self._full:
                     self._refuse(reader.refusal)
-            elif self._eof:
+            elif self._eof or self._plane.draining:
                 self._close()
             elif reader.in_head and self._stage == "idle":
                 self.wait("headers", bounds.headers_s)
@@ -223,7 +225,7 @@ class Caller(asyncio.Protocol):
     def _cut(self) -> None:
         """Ends the connection so that it cannot look like the end of an answer: a reset, not an orderly close."""
         self._hear_no_more()
-        with contextlib.suppress(OSError):  # a Unix socket, or one that is gone
+        with contextlib.suppress(OSError, ValueError):  # one that is gone already
             now = struct.pack("ii", 1, 0)
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
         self._transport.abort()
@@ -277,10 +279,4 @@ class Caller(asyncio.Protocol):
 
     def drain(self) -> None:
         """The worker stops: an idle connection closes now, a busy one after its answer."""
-        if self._serving is not None or self._deaf:
-            return
-        if self._reader.in_head:
-            self._reader.refuse(refusal.DRAINING)
-            self._advance()
-        else:
-            self._close()
+        self._advance()

@@ -32,7 +32,7 @@ class Plane:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, worker: str, table: RoutingTable) -> None:
         self._loop = loop
-        self._pools: dict[tuple[str, Destination], Pool] = {}
+        self._pools: dict[tuple[str, str, int, str], Pool] = {}
         self._prefix = secrets.token_hex(8)
         self._minted = 0
         self.tally = Tally(worker)
@@ -56,8 +56,10 @@ class Plane:
         self.router = Router(table)
         self.bounds = table.bounds
         self.tally.expect(table.routes)
-        used = {("", table.upstream)} | {("", route.champion) for route in table.routes}
-        used |= {(shadow.to.version, shadow.to) for route in table.routes for shadow in route.shadows}
+        used = {_key("", route.champion) for route in table.routes}
+        used |= {_key(shadow.to.version, shadow.to) for route in table.routes for shadow in route.shadows}
+        if table.upstream is not None:
+            used.add(_key("", table.upstream))
         for key in [key for key in self._pools if key not in used or not same_bounds]:
             self._pools.pop(key).close()
 
@@ -75,9 +77,10 @@ class Plane:
         return self._pool(shadow.to.version, shadow.to)
 
     def _pool(self, owner: str, to: Destination) -> Pool:
-        pool = self._pools.get((owner, to))
+        key = _key(owner, to)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[owner, to] = Pool(self._loop, to, self.bounds)
+            pool = self._pools[key] = Pool(self._loop, to, self.bounds)
         return pool
 
     def tick(self) -> None:
@@ -94,3 +97,8 @@ class Plane:
         self.mirror.end_all()
         for pool in self._pools.values():
             pool.close()
+
+
+def _key(owner: str, to: Destination) -> tuple[str, str, int, str]:
+    """Whose connections, and where to; a path is nothing to a connection."""
+    return (owner, to.host, to.port, to.unix)
