@@ -158,7 +158,8 @@ class Journey:
         self._unsent = []
         self._unsent_size = 0
         self._caller.hold_back(held=False)  # before the write, which may hold back again
-        start = head.champion_bytes(self._to.path, self._to.authority, self._request_id)
+        authority = self._to.authority if head.host is None else ""
+        start = head.champion_bytes(self._to.path, authority, self._request_id)
         if self.body_ended:
             upstream.transport.write(start + framed(body, chunked=head.chunked))
             self._sent()

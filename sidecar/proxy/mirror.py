@@ -48,7 +48,8 @@ class ShadowLeg:
             return
         self._upstream = upstream
         gathering, head, to = self._gathering, self._gathering.head, self._shadow.to
-        start = head.shadow_bytes(to.path, to.authority, gathering.request_id, to.version)
+        authority = to.authority if head.host is None else ""
+        start = head.shadow_bytes(to.path, authority, gathering.request_id, to.version)
         self._counts.mirrored += 1
         self._sent_at = perf_counter()
         if head.chunked or len(gathering.body) <= JOINED_BYTES:

@@ -44,10 +44,9 @@ class Plane:
         self.bounds: Bounds = table.bounds
         self.swap(table)
 
-    @property
-    def now(self) -> Callable[[], float]:
+    def now(self) -> float:
         """The loop's monotonic clock, in seconds."""
-        return self._loop.time
+        return self._loop.time()
 
     def swap(self, table: RoutingTable) -> None:
         """From the next request on, route by this table. Requests in flight end where they began."""

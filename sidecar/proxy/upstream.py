@@ -16,6 +16,9 @@ from sidecar.decide.routing_table import Bounds, Destination
 from sidecar.wire.answer_head import AnswerHead, MalformedAnswer
 from sidecar.wire.request_head import Headers
 
+# Heads that a pool remembers; a header that always differs only makes it forget them now and then.
+UNDERSTOOD_HEADS = 128
+
 
 class Leg(Protocol):
     """What a connection tells the one who uses it."""
@@ -145,13 +148,13 @@ class Upstream(asyncio.Protocol):
             return
         to_head = self._leg.to_head
         try:
-            self._head = AnswerHead(
+            self._head = self._pool.understand(
                 status,
                 self._reason,
                 self._parser.get_http_version(),
-                self._headers,
-                to_head=to_head,
-                keep_alive=self._parser.should_keep_alive(),
+                tuple(self._headers),
+                to_head,
+                self._parser.should_keep_alive(),
             )
         except MalformedAnswer:
             self._broken = True
@@ -208,6 +211,29 @@ class Pool:
         self._idle: deque[Upstream] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._understood: dict[tuple[object, ...], AnswerHead] = {}
+
+    def understand(
+        self,
+        status: int,
+        reason: bytes,
+        version: str,
+        headers: tuple[tuple[bytes, bytes], ...],
+        to_head: bool,
+        keep_alive: bool,
+    ) -> AnswerHead:
+        """What an answer's head means. A model server sends few different ones: each is understood once.
+
+        Raises MalformedAnswer.
+        """
+        key = (status, reason, version, headers, to_head, keep_alive)
+        head = self._understood.get(key)
+        if head is None:
+            head = AnswerHead(status, reason, version, headers, to_head=to_head, keep_alive=keep_alive)
+            if len(self._understood) >= UNDERSTOOD_HEADS:
+                self._understood.clear()
+            self._understood[key] = head
+        return head
 
     def serve(self, leg: Leg, *, fresh: bool = False) -> None:
         """Calls `leg.connected` with a connection: at once if one idles, else when it is made; or `leg.failed`."""

@@ -8,10 +8,10 @@ upstream's `x-request-id` is replaced, since the caller must get the id that exc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sidecar.wire.hop_by_hop import HOP_BY_HOP, named_by_connection
-from sidecar.wire.request_head import Headers, without
+from sidecar.wire.request_head import without
 
 _OURS = frozenset((b"x-request-id", b"sidecar-model", b"sidecar-version", b"sidecar-error"))
 _CONTROL_BYTES = bytes(byte for byte in (*range(32), 127) if byte != 9)
@@ -28,6 +28,7 @@ class AnswerHead:
     """
 
     __slots__ = (
+        "block",
         "bodyless",
         "chunked",
         "content_encoding",
@@ -41,7 +42,14 @@ class AnswerHead:
     )
 
     def __init__(
-        self, status: int, reason: bytes, version: str, headers: Headers, *, to_head: bool, keep_alive: bool
+        self,
+        status: int,
+        reason: bytes,
+        version: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        to_head: bool,
+        keep_alive: bool,
     ) -> None:
         self.status = status
         self.reason = reason
@@ -63,6 +71,7 @@ class AnswerHead:
             # RFC 9112 6.1 and 6.2: neither belongs here, and a caller might wait for what they promise.
             self.lines = without(self.lines, frozenset((b"content-length",)))
             self.length, self.chunked = None, False
+        self.block = b"".join((b"HTTP/1.1 %d %s\r\n" % (status, reason), *self.lines))
 
     def _refuse_ambiguity(self, version: str) -> None:
         """What the parser lets pass and a caller could understand in another way."""
@@ -112,8 +121,7 @@ class AnswerHead:
         """The head as it goes to the caller; `own` are the sidecar's header lines."""
         framing = b"transfer-encoding: chunked\r\n" if chunked else b""
         connection = b"connection: close\r\n" if close else b"connection: keep-alive\r\n" if http10 else b""
-        start = b"HTTP/1.1 %d %s\r\n" % (self.status, self.reason)
-        return b"".join((start, *self.lines, own, framing, connection, b"\r\n"))
+        return b"".join((self.block, own, framing, connection, b"\r\n"))
 
 
 def own_lines(request_id: bytes, deployment: str | None, version: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
@@ -20,6 +22,7 @@ NEVER_NAMED = CREDENTIALS | {
 }
 
 
+@lru_cache(maxsize=256)
 def named_by_connection(value: bytes) -> frozenset[bytes]:
     """The header names that a `Connection` header takes off the message, in lower case."""
     return frozenset(token.strip().lower() for token in value.split(b",")) - NEVER_NAMED - HOP_BY_HOP - _OPTIONS
