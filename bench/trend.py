@@ -1,0 +1,70 @@
+"""Does a series grow? Pure: samples in, slope and verdict out.
+
+The slope is Theil and Sen's: the median of the slopes between all pairs of samples (Sen 1968), which one odd sample
+cannot bend. The first third of the samples is left out: caches and pools fill there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import median
+
+import msgspec
+
+MIB = 1 << 20
+# Growth over the judged stretch that is no growth: an allocator's whim.
+SPARE_BYTES, SPARE_SHARE = 2 * MIB, 0.03
+SPARE_FILES = 2
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One look at a process. `at_s` counts from the start of the load."""
+
+    at_s: float
+    resident_bytes: int
+    open_files: int
+
+
+class Trend(msgspec.Struct, frozen=True):
+    """What became of a process. `bytes_per_minute` and both verdicts are about the judged stretch."""
+
+    first_bytes: int
+    last_bytes: int
+    most_bytes: int
+    bytes_per_minute: float
+    memory_flat: bool
+    first_files: int
+    last_files: int
+    files_flat: bool
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Theil and Sen's slope; 0 for fewer than two points.
+
+    >>> slope([(0, 1), (1, 3), (2, 500), (3, 7), (4, 9)])
+    2.0
+    """
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2) if x2 != x1]
+    return median(slopes) if slopes else 0.0
+
+
+def trend(samples: Sequence[Sample]) -> Trend:
+    """Judges at least one sample."""
+    judged = samples[len(samples) // 3 :]
+    per_s = slope([(sample.at_s, sample.resident_bytes) for sample in judged])
+    grown = per_s * (judged[-1].at_s - judged[0].at_s)
+    spare = max(SPARE_BYTES, SPARE_SHARE * median(sample.resident_bytes for sample in judged))
+    half = max(1, len(judged) // 2)
+    files_before = median(sample.open_files for sample in judged[:half])
+    files_after = median(sample.open_files for sample in judged[-half:])
+    return Trend(
+        first_bytes=samples[0].resident_bytes,
+        last_bytes=samples[-1].resident_bytes,
+        most_bytes=max(sample.resident_bytes for sample in samples),
+        bytes_per_minute=per_s * 60,
+        memory_flat=grown <= spare,
+        first_files=samples[0].open_files,
+        last_files=samples[-1].open_files,
+        files_flat=files_after <= files_before + SPARE_FILES,
+    )

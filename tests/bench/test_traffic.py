@@ -1,0 +1,28 @@
+"""What the bench sends and answers is what the sidecar can read."""
+
+from __future__ import annotations
+
+from bench.traffic import CHAMPION, answer, bodies, wrk_script
+from sidecar.demo.payments import FEATURES
+from sidecar.payload.reading import read_features, read_prediction
+
+
+def test_requests_are_distinct_about_600_bytes_and_name_every_feature() -> None:
+    made = bodies()
+    assert len(set(made)) == len(made)
+    assert all(580 <= len(body) <= 680 for body in made)
+    rows, features = read_features("auto", "application/json", "", made[0], ())
+    assert rows == 1
+    assert set(features) == {feature.name for feature in FEATURES}
+
+
+def test_the_answer_has_a_label_and_a_score() -> None:
+    said = read_prediction("auto", "application/json", "", answer(CHAMPION).encode(), None)
+    assert said.labels == ("0",)
+    assert said.scores == (0.125,)
+
+
+def test_every_body_is_in_wrks_script() -> None:
+    made = bodies()
+    script = wrk_script(made)
+    assert all(f"[==[{body.decode()}]==]" in script for body in made)
