@@ -132,15 +132,15 @@ class DirectoryRegistry:
 
     def _model_folder(self, model: str) -> Path:
         folder = confined(self._root, self._root / _name(model, "model"))
-        if not folder.is_dir():
-            if not self._root.is_dir():
+        if not _is_folder(folder):
+            if not _is_folder(self._root):
                 raise Unreachable(f"the registry's folder {self._root} does not exist")
             raise NotFound(f"the registry has no model {model!r}")
         return folder
 
     def _version_folder(self, model: str, version: str) -> Path:
         folder = self._model_folder(model) / "versions" / _name(version, "version")
-        if not confined(self._root, folder).is_dir():
+        if not _is_folder(confined(self._root, folder)):
             raise NotFound(f"model {model!r} has no version {version!r}")
         return folder
 
@@ -151,7 +151,10 @@ class DirectoryRegistry:
             raise InvalidDocument(
                 f"{path} describes {document.model[:128]}/{document.version[:128]}, not {model}/{version}"
             )
-        return document
+        try:
+            return msgspec.structs.replace(document, created_at=document.created_at.astimezone(UTC))
+        except OverflowError as error:
+            raise InvalidDocument(f"{path}: created_at lies out of range once it is in UTC") from error
 
     def _version(self, model: str, version: str) -> ModelVersion:
         return _model_version(self._document(model, version))
@@ -270,6 +273,14 @@ class DirectoryRegistry:
         if len(data) > DOCUMENT_LIMIT_BYTES:
             raise InvalidDocument(f"{path} would be larger than {DOCUMENT_LIMIT_BYTES} bytes")
         write_atomic(confined(self._root, path), data)
+
+
+def _is_folder(path: Path) -> bool:
+    """False for what is not there; Unreachable for what may not be looked at."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise Unreachable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _name(name: str, what: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sidecar.address import Address, parse_listen, parse_url
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]")
 
 
 def _name(text: str) -> str:
@@ -30,6 +31,12 @@ def _path(text: str) -> str:
 
 def _listen(text: str) -> str:
     parse_listen(text)
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError(f"{text!r}: a host is a name or an address as a Host header has it, without scheme and port")
     return text
 
 
@@ -56,9 +63,9 @@ Version = Annotated[Name, BeforeValidator(lambda v: str(v) if type(v) is int els
 
 
 class Section(BaseModel):
-    """A part of the file: frozen, strict, unknown keys refused."""
+    """A part of the file: frozen, strict; no unknown keys, and no infinities, which would switch a check off unseen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Token(Section):
@@ -70,9 +77,13 @@ class Token(Section):
 
 
 class Admin(Section):
-    """The admin listener. Without tokens it is open, and then only loopback is accepted."""
+    """The admin listener. Without tokens it is open, and then only loopback is accepted.
+
+    `hosts`: further names that a Host header may have, besides `listen`'s own and loopback's.
+    """
 
     listen: Listen = "127.0.0.1:8081"
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(default=(), strict=False)
     tokens: tuple[Token, ...] = Field(default=(), strict=False)
     metrics: Literal["open", "token"] = "open"
 
@@ -204,7 +215,9 @@ class LineageGate(Section):
 
 
 def _off(value: object) -> object:
-    return False if value in ("off", False) else value
+    if value is False or value == "off":  # by identity: `pairs: 0` must not switch a gate off
+        return False
+    raise ValueError("must be off")
 
 
 # YAML reads a bare `off` as false; both switch a gate off.
@@ -326,11 +339,6 @@ class Settings(Section):
         if self.limits.mirror_body_bytes > self.limits.mirror_bytes:
             raise ValueError("limits.mirror_body_bytes above limits.mirror_bytes would never be reached")
         return self
-
-    @property
-    def listen_address(self) -> Address:
-        """The data plane's address."""
-        return parse_listen(self.listen)
 
     @property
     def admin_address(self) -> Address:

@@ -125,6 +125,24 @@ def test_each_kind_of_fault_is_said_in_plain_words(tmp_path: Path, text: str, li
     assert only_fault(tmp_path, text) == Fault(str(tmp_path / "config.yaml"), line, key, says)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "says"),
+    [
+        ("gates: {pairs: 0}", "gates.pairs", "must be a mapping (min) or off"),
+        ("gates: {errors: 0.0}", "gates.errors", "must be a mapping (max_increase) or off"),
+        ("gates: {latency: {max_ratio: .inf}}", "gates.latency.max_ratio", "must be a finite number"),
+        ("gates: {duration: {min_hours: .inf}}", "gates.duration.min_hours", "must be a finite number"),
+        ("gates: {prediction: {max_psi: .inf}}", "gates.prediction.max_psi", "must be a finite number"),
+        ("score_tolerance: .inf", "score_tolerance", "must be a finite number"),
+        ("drift: {false_alarm_days: .inf}", "drift.false_alarm_days", "must be a finite number"),
+    ],
+)
+def test_nothing_but_off_switches_a_check_off(tmp_path: Path, part: str, key: str, says: str) -> None:
+    text = f"deployments:\n  - name: fraud\n    champion: {{version: '3', url: 'http://h:1'}}\n    {part}\n"
+    fault = only_fault(tmp_path, text)
+    assert (fault.line, fault.key, fault.says) == (4, f"deployments[0].{key}", says)
+
+
 def test_no_sentence_speaks_of_pydantic_or_python(tmp_path: Path) -> None:
     text = """\
 listen: [1]
@@ -285,3 +303,16 @@ def test_the_keys_reach_into_lists_and_gates() -> None:
 
     assert {"deployments[].challengers[].fraction", "deployments[].gates.pairs.min", "events"} <= set(found)
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("host", ["http://a.example", "a.example:8081", "a b", "", "-a", "a/b", "*.example.com"])
+def test_a_host_name_that_no_host_header_could_have_is_refused(tmp_path: Path, host: str) -> None:
+    fault = only_fault(tmp_path, f"admin: {{hosts: ['{host}']}}\n{GOOD}")
+    assert fault.key == "admin.hosts[0]"
+    assert "without scheme and port" in fault.says
+
+
+def test_host_names_and_addresses_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"admin: {{hosts: [sidecar.example.com, 10.0.0.1, '[::1]', pod-1]}}\n{GOOD}", encoding="utf-8")
+    assert load(path).admin.hosts == ("sidecar.example.com", "10.0.0.1", "[::1]", "pod-1")

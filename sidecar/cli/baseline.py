@@ -86,7 +86,8 @@ def show_command(path: Path) -> None:
         raise CommandFailed(f"{path}: {fault}") from None
     out = console()
     named = f"{baseline.model} version {baseline.version}, " if baseline.model else ""
-    out.print(text(f"{named}{baseline.rows} rows, built {baseline.created_at:%Y-%m-%d %H:%M} UTC, {baseline.digest}"))
+    built = baseline.created_at.isoformat(" ", "minutes")  # with the zone that it was written in
+    out.print(text(f"{named}{baseline.rows} rows, built {built}, {baseline.digest}"))
     rows = [_row(feature, feature.name) for feature in baseline.features]
     if baseline.prediction is not None:
         rows.append(_row(baseline.prediction, f"{baseline.prediction.name} (prediction)"))

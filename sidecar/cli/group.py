@@ -77,6 +77,10 @@ class CommandGroup(click.Group):
         except click.ClickException as failed:
             failed.show()
             code = failed.exit_code
+        except UnicodeEncodeError:
+            # Python keeps such bytes of the command line as half surrogates, which no request can carry.
+            click.echo("an argument holds bytes that are not UTF-8 text; type it anew", err=True)
+            code = 2
         except click.Abort:
             code = 130
         sys.exit(code if isinstance(code, int) else 0)

@@ -156,8 +156,7 @@ def _outcome(found: Mapping[str, object]) -> Outcome:
         raise _Wrong(f"request_id must be text of 1 to {_LONGEST_REQUEST_ID} characters")
     if not isinstance(value, str | bool | int | float):
         raise _Wrong("outcome must be a label or a number")
-    if isinstance(value, str) and not 0 < len(value) <= _LONGEST_OUTCOME:
-        raise _Wrong(f"outcome must have 1 to {_LONGEST_OUTCOME} characters")
+    _check_texts(request_id, value)
     if isinstance(value, int | float) and not isinstance(value, bool) and not _finite(value):
         raise _Wrong("outcome must be a finite number")
     checked: Outcome = {"request_id": request_id, "outcome": value}
@@ -175,6 +174,15 @@ def _outcome(found: Mapping[str, object]) -> Outcome:
             raise _Wrong("corrects must be true or false")
         checked["corrects"] = corrects
     return checked
+
+
+def _check_texts(request_id: str, value: str | float) -> None:
+    if isinstance(value, str) and not 0 < len(value) <= _LONGEST_OUTCOME:
+        raise _Wrong(f"outcome must have 1 to {_LONGEST_OUTCOME} characters")
+    try:
+        f"{request_id}{value}".encode()
+    except UnicodeEncodeError:  # JSON escapes can spell it, a request cannot carry it
+        raise _Wrong("half a surrogate pair is not valid Unicode") from None
 
 
 def _finite(value: float) -> bool:

@@ -28,7 +28,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         quality: None while no version's rows have an outcome.
         open_alarms: of this deployment; others are ignored.
         lineage: the challenger's registry fields, empty without a registry.
-        voided_s: the part of `comparison.mirrored_s` that lies under an open data.broken alarm and does not count.
     """
 
     deployment: str
@@ -39,7 +38,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     quality: PairedQuality | None
     open_alarms: tuple[Alarm, ...]
     lineage: Mapping[str, str]
-    voided_s: float = 0.0
 
 
 def digest(evidence: Evidence, settings: Gates, verdict: Verdict, gates: tuple[GateVerdict, ...]) -> str:

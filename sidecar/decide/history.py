@@ -30,8 +30,17 @@ def champion_spans(entries: Iterable[AuditEntry], deployment: str) -> tuple[Cham
 
 
 def champion_at(spans: Iterable[ChampionSpan], at: float) -> ChampionSpan | None:
-    """The stretch that a moment falls into; None before the first."""
+    """The stretch that a moment falls into; None before the first.
+
+    In milliseconds, as times are told: the moment of a promotion, as read in the trail, is the new champion's.
+    """
+    asked = _milliseconds(at)
     for span in spans:
-        if span.since <= at and (span.until is None or at < span.until):
+        if _milliseconds(span.since) <= asked and (span.until is None or asked < _milliseconds(span.until)):
             return span
     return None
+
+
+def _milliseconds(at_s: float) -> int:
+    """Cut, not rounded, from microseconds: what a time's text has."""
+    return round(at_s * 1_000_000) // 1_000

@@ -1,7 +1,8 @@
 """Gates on what is true rather than on what was answered: outcome, inputs, lineage.
 
 Keeps: the outcome gate looks at pairs with the same outcome only, by tests that stay valid at every look; no
-outcome and no baseline are `insufficient`, never pass.
+outcome and no baseline are `insufficient`, never pass, and so are outcomes on which accuracy could not tell a
+constant from a model.
 Does not: combine gates (`gates` does) or join outcomes to predictions (the observer did).
 Called by: the table in `gates`. Source of the tests: `sidecar.stats.paired`.
 """
@@ -13,6 +14,7 @@ import math
 from sidecar.config import InputsGate, LineageGate, OutcomeGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
+from sidecar.reports import PairedQuality
 from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superior
 
 # Beyond this E is a certainty for people, and e**x would overflow for machines.
@@ -22,8 +24,8 @@ _MOST_LOG_E = 690.0
 def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
     """Right as often as the champion (less the margin), or more often, on the same rows with the same outcome.
 
-    Passes at E >= 1/alpha and `min_matched` rows; fails at any time when the evidence for "worse by more than the
-    margin" reaches 1/alpha. `observed` is the difference of the shares that were right.
+    Passes at E >= 1/alpha and `min_matched` rows that can tell; fails at any time when the evidence for "worse by more
+    than the margin" reaches 1/alpha. `observed` is the difference of the shares that were right.
     """
     del now
     claim = "better" if policy.test == "superior" else f"no more than {policy.margin:g} worse"
@@ -40,6 +42,9 @@ def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
         return Finding("fail", difference, required, n, f"{says}: it is worse by more than {policy.margin:g}")
     if n < policy.min_matched:
         return Finding("insufficient", difference, required, n, f"{n:,} of {policy.min_matched:,} rows with an outcome")
+    blind = _blind(quality)
+    if blind is not None:
+        return Finding("insufficient", difference, required, n, blind)
     if policy.test == "superior":
         log_e = log_e_superior(better, worse)
     else:
@@ -48,6 +53,32 @@ def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
     if log_e >= needed:
         return Finding("pass", difference, required, n, says)
     return Finding("insufficient", difference, required, n, f"{says} is not enough to call it {claim}: wait for more")
+
+
+def _blind(quality: PairedQuality) -> str | None:
+    """Why accuracy says nothing here, however many rows: two versions that are both useless agree perfectly.
+
+    With two classes recall is known once a positive outcome came, specificity once a negative one did.
+    """
+    champion, challenger = quality.champion.metrics, quality.challenger.metrics
+    if champion.get("accuracy") == 0.0:
+        return (
+            f"version {quality.champion.version} was right on none of {quality.matched:,} rows:"
+            " see that outcomes use the labels that the versions answer with"
+        )
+    positive, negative = champion.get("recall"), champion.get("specificity")
+    if positive is None and negative is None:
+        return None  # not two classes
+    if positive is None or negative is None:
+        only = "negative" if positive is None else "positive"
+        return f"all {quality.matched:,} outcomes are {only}: an answer that never changes would be right on each"
+    for name, known in (("recall", "positive"), ("specificity", "negative")):
+        if challenger.get(name) == 0.0 < champion[name]:
+            return (
+                f"version {quality.challenger.version} was wrong on every {known} outcome, as an answer that never"
+                f" changes would be; version {quality.champion.version} was right on {champion[name]:.1%} of them"
+            )
+    return None
 
 
 def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:

@@ -1,4 +1,4 @@
-"""Makes the routing table from settings and stored states: who is champion, who scores in the shadow, within what bounds.
+"""Makes the routing table from settings and stored states: who is champion, who scores in the shadow, and the bounds.
 
 Keeps: the stored champion is served, whatever the settings name; every other known version is a shadow. The table's
 own types stand in `routing_table`, which workers load without settings. Called by control's side only.

@@ -46,16 +46,14 @@ def pairs(policy: PairsGate, evidence: Evidence, now: float) -> Finding:
 
 
 def duration(policy: DurationGate, evidence: Evidence, now: float) -> Finding:
-    """Mirrored long enough, seconds under a broken feed left out. n counts the mirrored copies."""
+    """Mirrored long enough, by `mirrored_s`, which a broken feed does not add to. n counts the mirrored copies."""
     del now
     copies = evidence.comparison.copies.mirrored
-    counted_s = max(0.0, evidence.comparison.mirrored_s - evidence.voided_s)
+    counted_s = evidence.comparison.mirrored_s
     hours = round(counted_s / 3_600, 4)
     if copies == 0:
         return Finding("insufficient", 0.0, policy.min_hours, 0, "no copy was sent to the challenger yet")
     says = f"{hours:.1f} of {policy.min_hours:g} hours mirrored"
-    if evidence.voided_s > 0:
-        says += f"; {lasting(evidence.voided_s)} under a data.broken alarm do not count"
     missing_s = policy.min_hours * 3_600 - counted_s
     if missing_s <= 0:
         return Finding("pass", hours, policy.min_hours, copies, says)
@@ -95,6 +93,8 @@ def errors(policy: ErrorsGate, evidence: Evidence, now: float) -> Finding:
         says = f"{n:,} of {LEAST_JUDGED} requests were answered by both; fewer are not judged"
         return Finding("insufficient", increase, policy.max_increase, n, says)
     says = f"the challenger failed {ours:,} and the champion {theirs:,} of {n:,} requests"
+    if evidence.comparison.unpaired:
+        says += f"; {evidence.comparison.unpaired:,} answers could not be read or compared"
     if increase <= policy.max_increase:
         return Finding("pass", increase, policy.max_increase, n, says)
     lower, upper = proportion_interval(ours, n, _EACH_ALPHA)[0], proportion_interval(theirs, n, _EACH_ALPHA)[1]

@@ -12,11 +12,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import orjson
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from sidecar.model_server.errors import ModelServerError, NotServed, RequestRefused, RuntimeFailed
+from sidecar.model_server.quiet_runtime import onnxruntime, runtime
 from sidecar.model_server.tensors import Array, TensorSpec, is_finite, quoted, read_inputs, write_tensor
 
 # onnxruntime's exceptions have no common ancestor below Exception.

@@ -1,8 +1,9 @@
 """Where two versions say the same about the same row, and where they do not.
 
 Invariant: counts add, so merging two is exact but for the rounding of the difference sums; memory is bounded
-whatever labels come. Labels decide where both versions give them, else scores within the tolerance. Feature values
-never get here; texts are cut. Does not judge: the agreement gate does. Used by the comparison observer.
+whatever labels come. Each row counts once: by its labels where both versions give them, else by its scores within the
+tolerance, so a few labels never speak for many rows without. Feature values never get here; texts are cut. Does not
+judge: the agreement gate does. Used by the comparison observer.
 """
 
 from __future__ import annotations
@@ -64,8 +65,11 @@ class Agreement:
             return False
         for row in range(champion.rows):
             equal = self._label(_at(champion.labels, row), _at(challenger.labels, row)) if labels else True
-            difference = self._score(_at(champion.scores, row), _at(challenger.scores, row)) if scores else None
+            difference = self._difference(_at(champion.scores, row), _at(challenger.scores, row)) if scores else None
             near = difference is None or abs(difference) <= self._tolerance
+            if not labels:
+                self._scores += 1
+                self._scores_equal += near
             if equal and near:
                 continue
             # A flip without scores weighs as much as a probability from end to end; so does a score beside no score.
@@ -91,14 +95,14 @@ class Agreement:
 
     @property
     def basis(self) -> Literal["labels", "scores"] | None:
-        """On labels where there are any, else on scores; None before the first row."""
+        """On labels where there are any, else on scores; None before the first row. Rows of both kinds count."""
         if self._labels:
             return "labels"
         return "scores" if self._scores else None
 
     def interval(self) -> Interval | None:
         """Share of rows that agree with its anytime-valid 95 % interval; rows of one batch count as independent."""
-        equal, n = (self._labels_equal, self._labels) if self._labels else (self._scores_equal, self._scores)
+        equal, n = self._labels_equal + self._scores_equal, self._labels + self._scores
         return Interval(equal / n, *proportion_interval(equal, n)) if n else None
 
     def flips(self) -> dict[str, int]:
@@ -169,10 +173,9 @@ class Agreement:
         self._flip(f"{_cut(str(champion))}→{_cut(str(challenger))}", 1)
         return False
 
-    def _score(self, champion: str | float, challenger: str | float) -> float:
+    def _difference(self, champion: str | float, challenger: str | float) -> float:
         """The difference; 0 where both are the same infinity or both are missing, else possibly not finite."""
         said, other = float(champion), float(challenger)
-        self._scores += 1
         if said == other or (math.isnan(said) and math.isnan(other)):
             difference = 0.0
         else:
@@ -185,7 +188,6 @@ class Agreement:
             self._sum += difference
             self._abs_sum += size
             self._max = max(self._max, size)
-        self._scores_equal += abs(difference) <= self._tolerance
         return difference
 
     def _flip(self, kind: str, count: int) -> None:

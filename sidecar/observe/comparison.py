@@ -72,7 +72,11 @@ class ComparisonObserver:
         champion_prediction: Prediction | None,
         challenger_prediction: Prediction | None,
     ) -> None:
-        """One exchange with this challenger's leg; a prediction is None where its answer could not be read."""
+        """One exchange with this challenger's leg; a prediction is None where its answer could not be read.
+
+        An answer that cannot be read, or not be laid beside the champion's, is a failure of whoever gave it: with
+        status 200 it is of no more use than an error.
+        """
         if (exchange.champion.version, leg.version) != (self.champion, self.challenger) or leg.dropped is not None:
             return
         counts = self._counts
@@ -85,9 +89,13 @@ class ComparisonObserver:
             return
         if champion_prediction is None or challenger_prediction is None:
             counts.unpaired += 1
+            # Where neither can be read the reader is at fault: another protocol, or compressed bodies.
+            counts.champion_failures += champion_prediction is None and challenger_prediction is not None
+            counts.challenger_failures += challenger_prediction is None and champion_prediction is not None
             return
         if not self._agreement.fold(exchange.request_id, exchange.at, champion_prediction, challenger_prediction):
             counts.unpaired += 1
+            counts.challenger_failures += 1  # other rows or another kind of answer than the champion's
             return
         counts.paired_requests += 1
         counts.pairs += champion_prediction.rows

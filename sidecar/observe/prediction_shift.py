@@ -2,7 +2,8 @@
 
 Invariant: counts only, so merging is exact; the cells do not depend on which version's data came first. Scores in
 [0, 1] fall into 20 fixed cells; once any score leaves that range, at most 20 groups of log cells with nearly equal
-pooled mass are used, since hundreds of thin cells would show nothing but noise. Labels: their shares.
+pooled mass are used, since hundreds of thin cells would show nothing but noise. A missing score (NaN) has a cell of
+its own: a version that stops scoring moves away from one that scores. Labels: their shares.
 Does not judge: the prediction gate does. Used by the comparison observer.
 """
 
@@ -45,7 +46,7 @@ class Side:
         self.labels: dict[str, int] = {}
 
     def fold(self, prediction: Prediction) -> None:
-        """Counts every row; a missing score (NaN) is none."""
+        """Counts every row."""
         for score in prediction.scores or ():
             self.scores.add(score)
             if 0.0 <= score <= 1.0:
@@ -85,10 +86,14 @@ class Side:
 
 def prediction_psi(champion: Side, challenger: Side) -> float | None:
     """PSI in nats of the challenger's scores, else labels, against the champion's; None without rows on both sides."""
-    if champion.scores.total and challenger.scores.total:
+    missing = champion.scores.nan, challenger.scores.nan
+    if champion.scores.total + missing[0] and challenger.scores.total + missing[1]:
+        sides: tuple[Counts | list[int], Counts | list[int]] = champion.cells, challenger.cells
         if champion.outside or challenger.outside:
-            return psi(*_log_cells(champion.scores, challenger.scores))
-        return psi(champion.cells, challenger.cells)
+            sides = _log_cells(champion.scores, challenger.scores)
+        if any(missing):
+            sides = np.append(sides[0], missing[0]), np.append(sides[1], missing[1])
+        return psi(*sides)
     if champion.labels and challenger.labels:
         labels = sorted({*champion.labels, *challenger.labels})
         return psi([champion.labels.get(x, 0) for x in labels], [challenger.labels.get(x, 0) for x in labels])

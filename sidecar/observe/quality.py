@@ -23,6 +23,8 @@ from sidecar.stats.quality import QualityCounts
 _FORMAT: Literal[1] = 1
 _LARGEST_ERROR = 1e290  # so that no sum of them becomes infinite
 _BOOLEANS = {"1": "true", "0": "false"}
+_NUMBERS = {"true": "1", "false": "0"}
+_OF_TWO_CLASSES = frozenset({"precision", "recall", "specificity", "f1"})
 
 
 class RowPrediction(msgspec.Struct, frozen=True, array_like=True):
@@ -38,7 +40,7 @@ class Tally(msgspec.Struct, frozen=True):
     Attributes:
         matched: rows with an outcome, judged or not.
         counts: labels and probabilities.
-        many: judged labels that are not of two classes, so that precision and recall mean nothing.
+        many: judged labels that are not of two classes, so that precision, recall and specificity mean nothing.
         errors, error_sum: rows with a score and a number as outcome, and the summed absolute error.
         wide: those of them that cannot be a probability and a 0 or 1: the version predicts amounts.
     """
@@ -68,9 +70,7 @@ class Tally(msgspec.Struct, frozen=True):
         if self.wide:
             return {"mae": max(0.0, self.error_sum) / self.errors}
         known = self.counts.metrics
-        return {
-            name: value for name, value in known.items() if not (self.many and name in ("precision", "recall", "f1"))
-        }
+        return {name: value for name, value in known.items() if not (self.many and name in _OF_TWO_CLASSES)}
 
 
 class _Judged(NamedTuple):
@@ -118,20 +118,6 @@ class QualityObserver:
         """One row's outcome for one version; sign -1 takes it back when the outcome was corrected."""
         self._add(version, _judge(prediction, outcome), sign)
 
-    def fold_pair(
-        self,
-        champion: str,
-        challenger: str,
-        champion_prediction: RowPrediction,
-        challenger_prediction: RowPrediction,
-        *,
-        outcome: str | float,
-        sign: Literal[1, -1] = 1,
-    ) -> None:
-        """One row that both versions predicted. Where either cannot be right or wrong, the pair is not counted."""
-        judged = _judge(champion_prediction, outcome), _judge(challenger_prediction, outcome)
-        self._add_pair((champion, challenger), *judged, sign)
-
     def fold_row(
         self,
         champion: str,
@@ -141,6 +127,7 @@ class QualityObserver:
     ) -> None:
         """A matched outcome for every version that predicted the row, and for each challenger beside the champion.
 
+        Where either of the two cannot be right or wrong, the pair is not counted.
         `replaces` is the value that a correction took the place of: it is taken back first.
         """
         if replaces is not None:
@@ -222,10 +209,13 @@ def _judge(prediction: RowPrediction, outcome: str | float) -> _Judged:
     truth, score = label_text(outcome), prediction.score
     probability = score is not None and 0.0 <= score <= 1.0
     said = label_text(prediction.label) if prediction.label is not None else None
-    if said is None and probability and score is not None and truth in _BOOLEANS:
+    if said is None and probability and score is not None and (truth in _BOOLEANS or truth in _NUMBERS):
         said = "1" if score >= 0.5 else "0"
-    if said in ("true", "false"):
+    # 1 and true are the same truth: outcomes come from other systems than labels.
+    if said in _NUMBERS:
         truth = _BOOLEANS.get(truth, truth)
+    elif said in _BOOLEANS:
+        truth = _NUMBERS.get(truth, truth)
     counts, right, two = QualityCounts(), None, False
     if said is not None:
         positive = next((yes for yes, no in (("1", "0"), ("true", "false")) if {said, truth} <= {yes, no}), None)

@@ -12,7 +12,7 @@ _SALT = crc32(b"sampling")  # another hash than the mirror's, or a fraction woul
 
 
 class RowBudget:
-    """At most about `rows_per_s` rows: this second's share is set by how many rows the last second had."""
+    """At most about `rows_per_s` rows: this second's share is set by the last second's rows, and cut as more come."""
 
     def __init__(self, rows_per_s: int) -> None:
         self._rows_per_s = rows_per_s
@@ -24,10 +24,12 @@ class RowBudget:
         """Whether an exchange with that many rows, at `at` seconds, is in the sample."""
         second = int(at)
         if second != self._second:
-            self.rate = min(1.0, self._rows_per_s / self._offered) if self._offered else 1.0
+            self.rate = self._share()
             self._second, self._offered = second, 0
         self._offered += rows
-        if self._offered > 2 * self._rows_per_s and self.rate == 1.0:
-            # The first second of a burst has no second before it to be measured by.
-            self.rate = 0.5
+        # A burst has no second before it to be measured by: the rate falls while it comes.
+        self.rate = min(self.rate, self._share())
         return crc32(request_id.encode("utf-8", "replace"), _SALT) < self.rate * 4_294_967_296.0
+
+    def _share(self) -> float:
+        return min(1.0, self._rows_per_s / self._offered) if self._offered else 1.0

@@ -31,6 +31,7 @@ Counts = NDArray[np.int64]
 QUIET_BUCKETS = 30
 _LOG_LOUD = math.log(20.0)
 _ROWS_HELD = 2_000
+_FEWEST_ROWS = 50  # naming says nothing on fewer
 _NAMES = 16
 _TYPE_NAMES = {str: "text", bool: "boolean", list: "list", tuple: "list", dict: "object"}
 
@@ -198,22 +199,34 @@ class WatchedColumn:
         """Looks for the cause; one that was named stays, and only its share is kept up to date."""
         if self._alarm is None or not self._names_causes:
             return
-        since = self._alarm.since
+        since, known = self._alarm.since, self._alarm.cause
+        # The onset's own bucket holds rows from before the change too: later ones tell the share.
+        found = self._cause_from(math.nextafter(since, math.inf))
+        if known is not None and known.kind != "unexplained":
+            if _identity(found) == _identity(known) and self._alarm.quiet_buckets == 0:
+                self._alarm = msgspec.structs.replace(self._alarm, cause=found)
+            return
+        if found is None or found.kind == "unexplained":
+            found = self._cause_from(since, fewest_rows=0)
+        self._alarm = msgspec.structs.replace(self._alarm, cause=found)
+
+    def _cause_from(self, start: float, fewest_rows: int = _FEWEST_ROWS) -> Cause | None:
+        """The cause that buckets begun at or after `start` support; None where they hold too few rows."""
+        counts = self.detector.since(start)
+        if counts.sum() < fewest_rows:
+            return None
         numbers = LogHistogram()
         for started_at, held in self._recent:
-            if started_at >= since:
+            if started_at >= start:
                 numbers.merge(held)
         moved = Moved(
-            counts=self.detector.since(since),
+            counts=counts,
             numbers=numbers,
             frequent=self._frequent.top(_NAMES),
             unseen=self._unseen.top(_NAMES),
             wrong_type=max(self._wrong_types, key=self._wrong_types.__getitem__, default=None),
         )
-        found, known = feature_cause(self.baseline, moved, self.tolerance), self._alarm.cause
-        named = known is not None and known.kind != "unexplained"
-        if not named or (_identity(found) == _identity(known) and self._alarm.quiet_buckets == 0):
-            self._alarm = msgspec.structs.replace(self._alarm, cause=found)
+        return feature_cause(self.baseline, moved, self.tolerance)
 
     def _hold_numbers(self, started_at: float) -> None:
         if self._open_numbers.total:

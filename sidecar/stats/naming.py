@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 _FEWEST_ROWS = 50
 _EXPLAINED = 0.90
+_WORTH_TELLING = 0.05
 _RESIDUAL_KL = 0.002
 _RESIDUAL_SHARE = 0.01
 _NEARLY_ALL = 0.95
@@ -111,8 +112,10 @@ def _judge(fits: list[_Fit], identity: float, live: LiveCounts) -> Cause:
         and _credible(best, live.n)
     ):
         return _cause(best, explained)
-    guesses = " or ".join(_says(fit) for fit in named[:2])
-    return Cause(kind="unexplained", says=f"no known fault explains the change; the nearest: {guesses}")
+    # A guess that a handful of rows would do for is no help to a reader.
+    guesses = " or ".join(_says(fit) for fit in named[:2] if fit.share >= _WORTH_TELLING)
+    nearest = f"; the nearest: {guesses}" if guesses else ""
+    return Cause(kind="unexplained", says=f"no known fault explains the change{nearest}")
 
 
 def _same_meaning(one: Transform | float | None, other: Transform | float | None) -> bool:

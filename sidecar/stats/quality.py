@@ -80,6 +80,11 @@ class QualityCounts(msgspec.Struct, frozen=True):
         return _share(self.tp, self.tp + self.fn)
 
     @property
+    def specificity(self) -> float | None:
+        """Share tn / (tn + fp), the recall of the negatives; None when nothing was negative."""
+        return _share(self.tn, self.tn + self.fp)
+
+    @property
     def f1(self) -> float | None:
         """2 tp / (2 tp + fp + fn); None when nothing was or was called positive."""
         return _share(2 * self.tp, 2 * self.tp + self.fp + self.fn)
@@ -97,7 +102,7 @@ class QualityCounts(msgspec.Struct, frozen=True):
     @property
     def metrics(self) -> dict[str, float]:
         """All metrics that are known, by their names in reports."""
-        names = ("accuracy", "precision", "recall", "f1", "brier", "log_loss")
+        names = ("accuracy", "precision", "recall", "specificity", "f1", "brier", "log_loss")
         values = ((name, getattr(self, name)) for name in names)
         return {name: value for name, value in values if value is not None}
 

@@ -65,6 +65,8 @@ def test_every_command_is_listed_and_has_its_own_help(sidecar: Run, name: str) -
         (["audit", "--limit", "0"], "(see `sidecar audit --help`)\n"),
         (["status", "--frobnicate"], "(see `sidecar status --help`)\n"),
         (["demo", "--port", "70000"], "(see `sidecar demo --help`)\n"),
+        (["promote", "fraud", "4", "--reason", "\udcff"], "that are not UTF-8 text; type it anew\n"),
+        (["rollback", "\udcff", "--reason", "why"], "that are not UTF-8 text; type it anew\n"),
     ],
 )
 def test_a_wrong_call_is_one_sentence_and_exit_code_2(sidecar: Run, arguments: list[str], says: str) -> None:

@@ -150,6 +150,8 @@ CSV = "request_id,outcome,row,at,corrects\n"
         ("o.jsonl", '{"request_id": "a", "outcome": 1, "row": true}\n', ":1: row must be"),
         ("o.jsonl", '{"request_id": "a", "outcome": 1, "at": 5}\n', ":1: at must be a time"),
         ("o.jsonl", '{"request_id": "a", "outcome": 1, "x": 5}\n', ":1: 'x' is not known; known are request_id"),
+        ("o.jsonl", '{"request_id": "\\ud800", "outcome": 1}\n', ":1: half a surrogate pair"),
+        ("o.jsonl", '{"request_id": "a", "outcome": "\\ud800"}\n', ":1: half a surrogate pair"),
         ("o.jsonl", "[1]\n", ":1: each line is an object"),
         ("o.jsonl", "\n{oops\n", ":2: not JSON"),
         ("o.jsonl", "[" * 100_000, ":1: nested too deeply"),

@@ -97,18 +97,20 @@ def test_agreement_is_on_labels_where_there_are_any_else_on_scores(
 
 
 @pytest.mark.parametrize(
-    ("champion", "challenger"),
+    ("champion", "challenger", "failures"),
     [
-        (None, said(("1",))),
-        (said(("1",)), None),
-        (said(("1",)), said(("1", "0"))),
-        (said(("1",)), said(None, (0.5,))),
+        (None, None, (0, 0)),  # the reader's fault
+        (None, said(("1",)), (1, 0)),
+        (said(("1",)), None, (0, 1)),
+        (said(("1",)), said(("1", "0")), (0, 1)),
+        (said(("1",)), said(None, (0.5,)), (0, 1)),
     ],
 )
-def test_answers_that_cannot_be_compared_are_unpaired_and_nothing_else(
-    champion: Prediction | None, challenger: Prediction | None
+def test_an_answer_that_cannot_be_compared_is_unpaired_and_a_failure_of_whoever_gave_it(
+    champion: Prediction | None, challenger: Prediction | None, failures: tuple[int, int]
 ) -> None:
     report = folded((champion, challenger))
+    assert (report.champion_failures, report.challenger_failures) == failures
     assert (report.unpaired, report.pairs, report.paired_requests, report.judged_requests) == (1, 0, 0, 1)
     assert report.agreement is None
     assert report.prediction_psi is None
@@ -222,6 +224,28 @@ def test_scores_beyond_the_unit_interval_are_compared_in_log_cells() -> None:
     infinite = folded((said(None, (math.inf,) * 50), said(None, (-math.inf,) * 50)))
     assert infinite.prediction_psi is not None
     assert infinite.prediction_psi > 1
+
+
+def test_a_few_labels_do_not_speak_for_the_rows_without() -> None:
+    few = [(said(("1",)), said(("1",)))]
+    many = [(said(None, (0.1,)), said(None, (0.9,)))] * 299
+    report = folded(*few, *many)
+    assert report.agreement is not None
+    assert report.pairs == 300
+    assert report.agreement.value == pytest.approx(1 / 300)
+
+
+@pytest.mark.parametrize(("scale", "labels"), [(1.0, None), (1_000.0, None), (1.0, ("0",))])
+def test_scores_that_went_missing_are_a_shift(scale: float, labels: tuple[str, ...] | None) -> None:
+    rng = np.random.default_rng(3)
+    scores = (scale * rng.random(1_000)).tolist()
+    half = [score if place % 2 else math.nan for place, score in enumerate(scores)]
+    for told in (half, [math.nan] * 1_000):
+        report = folded(*((said(labels, (a,)), said(labels, (b,))) for a, b in zip(scores, told, strict=True)))
+        assert report.prediction_psi is not None
+        assert report.prediction_psi > 1.0
+    report = folded(*((said(labels, (score,)), said(labels, (score,))) for score in half))
+    assert report.prediction_psi == 0.0
 
 
 def test_labels_without_scores_are_compared_by_their_shares() -> None:

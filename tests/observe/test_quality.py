@@ -39,6 +39,7 @@ def test_binary_labels_give_the_confusion_metrics() -> None:
     assert metrics["accuracy"] == 0.75
     assert metrics["precision"] == 0.75
     assert metrics["recall"] == pytest.approx(6 / 9)
+    assert metrics["specificity"] == pytest.approx(9 / 11)
     assert metrics["f1"] == pytest.approx(12 / 17)
     assert "brier" not in metrics
 
@@ -47,13 +48,19 @@ def test_binary_labels_give_the_confusion_metrics() -> None:
     ("label", "outcome", "right"),
     [
         ("1", "1", True), ("1", 1, True), ("1", 1.0, True), ("1", True, True), ("0", False, True), ("1", 0, False),
-        ("1", "true", False), ("true", "true", True), ("true", 1, True), ("true", "1", True), ("false", 0.0, True),
+        ("1", "true", True), ("1", "false", False), ("0", "false", True),
+        ("true", "true", True), ("true", 1, True), ("true", "1", True), ("false", 0.0, True),
         ("false", "true", False), ("fraud", "fraud", True), ("fraud", "ok", False), ("2", 2.0, True),
         ("007", "7", False), ("1.0", 1, True),
     ],
 )  # fmt: skip
 def test_outcomes_and_labels_are_compared_by_meaning(label: str, outcome: str | float, right: bool) -> None:
     assert judged((said(label), outcome)).metrics["accuracy"] == float(right)
+
+
+@pytest.mark.parametrize(("outcome", "right"), [("true", 1.0), ("false", 0.0), ("1", 1.0), (0, 0.0)])
+def test_a_score_alone_is_judged_at_one_half_whatever_the_outcome_is_called(outcome: str | float, right: float) -> None:
+    assert judged((said(None, 0.9), outcome)).metrics["accuracy"] == right
 
 
 def test_more_than_two_classes_have_accuracy_only() -> None:
@@ -95,8 +102,8 @@ def test_the_pair_counts_who_was_right_on_the_same_row() -> None:
     quality = QualityObserver()
     rows = [("1", "1"), ("1", "0"), ("0", "1"), ("0", "1"), ("0", "0")]
     for champion, challenger in rows:
-        quality.fold_pair("3", "4", said(champion), said(challenger), outcome="1")
-    quality.fold_pair("3", "4", said(None, math.nan), said("1"), outcome="1")
+        quality.fold_row("3", {"3": said(champion), "4": said(challenger)}, "1")
+    quality.fold_row("3", {"3": said(None, math.nan), "4": said("1")}, "1")
     pair = quality.paired("3", "4")
     assert (pair.matched, pair.better, pair.worse, pair.same) == (5, 2, 1, 2)
     assert pair.champion.matched == pair.challenger.matched == 5

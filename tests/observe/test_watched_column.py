@@ -64,6 +64,37 @@ def test_buckets_without_rows_do_not_heal() -> None:
     assert column.alarmed_since == 0.0
 
 
+@pytest.mark.parametrize("rows", [60, 250])
+def test_rows_from_before_the_onset_do_not_stay_in_the_sentence(rows: int) -> None:
+    rng, column = np.random.default_rng(41), _column()
+    for bucket in range(5):
+        column.count(_amounts(rng, rows))
+        column.close(60.0 * (bucket + 1))
+    # The feed breaks in the middle of a bucket: this one holds both.
+    column.count(np.concatenate([_amounts(rng, 2 * rows // 3), _amounts(rng, rows // 3) / 100]))
+    column.close(360.0)
+    kinds = []
+    for bucket in range(6):
+        column.count(_amounts(rng, rows) / 100)
+        column.close(420.0 + 60 * bucket)
+        kinds.append(column.cause.kind if column.cause else None)
+    assert column.alarmed_since == 300.0
+    assert column.cause is not None
+    assert column.cause.factor == 0.01
+    assert column.cause.share > 0.99
+    assert "of the rows" not in column.cause.says
+    assert set(kinds[kinds.index("scale") :]) == {"scale"}, "a kind that was named does not flip"
+
+
+def test_a_fault_in_half_of_the_rows_keeps_its_share() -> None:
+    rng, column = np.random.default_rng(42), _column()
+    for bucket in range(8):
+        column.count(np.concatenate([_amounts(rng, 200), _amounts(rng, 200) / 100]))
+        column.close(60.0 * (bucket + 1))
+    assert column.cause is not None
+    assert column.cause.share == pytest.approx(0.5, abs=0.08)
+
+
 def test_a_cause_once_named_stays_and_its_share_is_kept_up_to_date() -> None:
     rng, column = np.random.default_rng(40), _column()
     column.count(np.concatenate([_amounts(rng, 150), _amounts(rng, 150) / 100]))

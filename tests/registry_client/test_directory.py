@@ -294,8 +294,9 @@ async def test_a_baseline_swapped_for_another_is_refused(registry: Registry, roo
         b'{"model":"fraud","version":"3","created_at":"2026-01-01T00:00:00Z","digest":"md5:1"}',
         b'{"model":"fraud","version":"3","created_at":"2026-01-01T00:00:00Z","tags":{"a":1}}',
         b'{"model":"fraud","version":"3","created_at":"2026-01-01T00:00:00Z","surprise":1}',
+        b'{"model":"fraud","version":"3","created_at":"0001-01-01T00:00:00+14:00"}',
     ],
-    ids=range(13),
+    ids=range(14),
 )
 async def test_a_damaged_version_names_its_file(registry: Registry, root: Path, content: bytes) -> None:
     await registry.register("fraud", "3")
@@ -358,6 +359,20 @@ async def test_a_registry_that_is_not_there_is_unreachable(registry: Registry, r
     root.write_text("a file where the folder should be")
     for asked in (registry.version("fraud", "3"), registry.register("fraud", "3")):
         with pytest.raises(Unreachable):
+            await asked
+
+
+async def test_a_folder_that_may_not_be_looked_at_is_unreachable(
+    registry: Registry, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.register("fraud", "3")
+
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    for asked in (registry.aliases("fraud"), registry.version("fraud", "3"), registry.versions("fraud")):
+        with pytest.raises(Unreachable, match="Permission denied"):
             await asked
 
 

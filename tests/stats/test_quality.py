@@ -19,6 +19,7 @@ def test_the_metrics_of_two_classes_are_those_of_the_confusion_matrix() -> None:
     assert total.accuracy == 0.7
     assert total.precision == 0.75
     assert total.recall == 0.6
+    assert total.specificity == 0.8
     assert total.f1 == pytest.approx(2 / 3)
 
 
