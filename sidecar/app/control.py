@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -22,14 +24,14 @@ from registry_client.client import open_registry
 from registry_client.errors import RegistryError
 from sidecar.admin.api import build_app
 from sidecar.admin.auth import AuthToken, auth_token
+from sidecar.app.scrape import Scrape
 from sidecar.app.stopping import stop_when_told
 from sidecar.config import Settings
 from sidecar.config_file import ConfigFaults, load
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
 from sidecar.control.controller import Controller
-from sidecar.control.database import StoreError
-from sidecar.control.decisions import Decisions
+from sidecar.control.decisions import KEEP_S, Decisions
 from sidecar.control.desk import Desk
 from sidecar.control.intake import Intake
 from sidecar.control.outbox import Outbox
@@ -41,13 +43,17 @@ from sidecar.control.store import Store
 from sidecar.control.watch import DeploymentWatch
 from sidecar.errors import SidecarError
 from sidecar.records import Exchange, WorkerCounts
-from sidecar.reports import OutcomeCounts
 from sidecar.standing import DeploymentState
 from sidecar.telemetry.counts import WorkerTotals
 from sidecar.telemetry.logs import configure
-from sidecar.telemetry.metrics import DeploymentFacts, Facts, SidecarCollector, render
+from sidecar.telemetry.metrics import SidecarCollector, render
 
 log = logging.getLogger("sidecar.control")
+
+# Decisions are kept for the outcomes' window and this long: what comes too late is still told from an orphan.
+_BEYOND_WINDOW_S = 7 * 86_400.0
+_ALARMS_KEPT_S = 86_400.0
+_CALLERS_END_S = 3.0
 
 
 class CannotStart(Exception):
@@ -66,18 +72,54 @@ class Control:
         self._watches: dict[str, DeploymentWatch] = {}
         self._totals = WorkerTotals()
         self._announcer = Announcer()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._opened = contextlib.AsyncExitStack()
+        self._started = False
 
     async def open(self, admin: socket.socket) -> None:
-        """Opens what is on disk, begins the watches, publishes the table, and serves."""
-        settings = self._settings
-        state_dir = Path(settings.state_dir)
-        self._store = await Store.open(state_dir)
-        self._decisions = await Decisions.open(state_dir)
-        self._registry = RegistrySync(open_registry(settings.registry.uri) if settings.registry else None)
-        self._alarms = AlarmBook(await self._store.carryover.alarms(ended_after=time.time() - 86_400.0))
+        """Opens what is on disk, begins the watches, publishes the table, and serves; or raises, and holds nothing."""
+        try:
+            await self._open(admin)
+        except BaseException:
+            await self._opened.aclose()
+            raise
+
+    async def _open(self, admin: socket.socket) -> None:
+        await self._open_stores()
+        self._wire()
+        self._opened.push_async_callback(self._keep)
+        await self._controller.start()
+        await self._carry_on()
+        # Only now: what a worker sends before would be counted into evidence that the last run's then replaces.
+        await self._intake.open()
+        self._opened.callback(self._intake.close)
+        await self._serve(admin)
+        tasks = [
+            asyncio.create_task(self._rounds.run(), name="rounds"),
+            asyncio.create_task(self._outbox.run(), name="outbox"),
+        ]
+        self._tasks = tuple(tasks)
+        self._opened.push_async_callback(self._end_tasks)
+        self._started = True
+
+    async def _open_stores(self) -> None:
+        settings, state_dir = self._settings, Path(self._settings.state_dir)
+        self._store = await Store.open(state_dir, os.getppid())  # who wants the folder must stop the supervisor
+        self._opened.push_async_callback(self._store.close)
+        keep_s = max(KEEP_S, settings.outcomes.window_s + _BEYOND_WINDOW_S)
+        self._decisions = await Decisions.open(state_dir, keep_s=keep_s)
+        self._opened.push_async_callback(_kept, self._decisions.close)
+        self._alarms = AlarmBook(await self._store.carryover.alarms(ended_after=time.time() - _ALARMS_KEPT_S))
+        self._registry = RegistrySync(None)
+        if settings.registry is not None:
+            registry = open_registry(settings.registry.uri)
+            self._opened.push_async_callback(registry.close)
+            self._registry = RegistrySync(registry)
+
+    def _wire(self) -> None:
+        """Every part by its constructor; nothing runs yet."""
         self._intake = Intake(self._link, self._fold, self._count, self._totals.ended)
         self._publisher = Publisher(self._table, lambda: self._settings, self._store.carryover, self._intake)
+        self._outbox = Outbox(self._store.database, {ALIAS_MOVE: self._registry.move_alias}, time.time)
         self._desk = Desk(
             settings=lambda: self._settings,
             store=self._store,
@@ -89,7 +131,6 @@ class Control:
             acknowledged=self._intake.acknowledged,
             clock=time.time,
         )
-        outbox = Outbox(self._store.database, {ALIAS_MOVE: self._registry.move_alias}, time.time)
         self._controller = self._desk.controller = Controller(
             self._store,
             deployments=self._desk.named,
@@ -97,8 +138,9 @@ class Control:
             probe=probe,
             publish=self._publish,
             clock=time.time,
+            settle=self._settle,
             deliveries=self._registry.deliveries,
-            wake=outbox.wake,
+            wake=self._outbox.wake,
         )
         self._rounds = Rounds(
             deployments=self._desk.named,
@@ -109,41 +151,49 @@ class Control:
             carryover=self._store.carryover,
             decisions=self._decisions,
             registry=self._registry,
+            attempt=self._intake.attempt,
             clock=time.time,
         )
-        await self._intake.open()
-        await self._controller.start()
-        await self._carry_on()
-        collector = SidecarCollector(self._facts)
-        app = build_app(
-            self._desk,
-            tokens=self._tokens,
-            metrics_text=lambda: render(collector),
-            metrics_open=settings.admin.metrics == "open",
-            listen_host=settings.admin_address.host,
-        )
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.SockSite(self._runner, admin).start()
-        self._tasks = [
-            asyncio.create_task(self._rounds.run(), name="rounds"),
-            asyncio.create_task(outbox.run(), name="outbox"),
-        ]
 
     async def _carry_on(self) -> None:
         """Baselines first, since evidence belongs to one; then what the last run knew; then outcomes from disk."""
         await self._rounds.ask_registry()
         for name, watch in self._watches.items():
-            try:
-                watch.restore(await self._store.carryover.snapshots(name))
-            except ValueError as error:
-                log.warning("evidence begins anew", extra={"fields": {"deployment": name, "says": str(error)}})
+            for fault in watch.restore(await self._store.carryover.snapshots(name)):
+                log.warning("evidence begins anew", extra={"fields": {"deployment": name, "says": fault}})
         async for joined in self._decisions.matched():
             if joined.deployment in self._watches:
                 self._watches[joined.deployment].fold_joined(joined)
         for name, watch in self._watches.items():
             for coverage in await self._decisions.coverage(name):
                 watch.quality.fold_predicted(coverage.champion, coverage.decided)
+        # What is broken is known before the first exchange comes.
+        with contextlib.suppress(SidecarError):
+            await self._rounds.round()
+
+    async def _serve(self, admin: socket.socket) -> None:
+        settings = self._settings
+        scrape = Scrape(
+            self._watches,
+            self._desk,
+            self._alarms,
+            totals=self._totals,
+            intake=self._intake,
+            decisions=self._decisions,
+        )
+        collector = SidecarCollector(lambda: scrape.facts(time.time()))
+        app = build_app(
+            self._desk,
+            tokens=self._tokens,
+            metrics_text=lambda: render(collector),
+            metrics_open=settings.admin.metrics == "open",
+            listen_host=settings.admin_address.host,
+            allowed_hosts=settings.admin.hosts,
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CALLERS_END_S)
+        await runner.setup()
+        self._opened.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, admin).start()
 
     async def reload(self) -> None:
         """SIGHUP: routes, challengers, limits, gates and tokens' names from the file; a bad file changes nothing."""
@@ -157,23 +207,35 @@ class Control:
         if ignored:
             log.warning("these need a restart", extra={"fields": {"keys": ", ".join(ignored)}})
         self._settings = settings
-        await self._controller.start()
+        try:
+            await self._controller.start()
+        except SidecarError as error:
+            log.error("a new deployment waits for the next reload", extra={"fields": {"says": str(error)}})  # noqa: TRY400
         await self._rounds.ask_registry()
         log.info("the configuration was reloaded")
 
+    async def stopped(self) -> None:
+        """Returns when a part that runs for the whole life ended: control cannot go on, and says why in its log."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            fault = None if task.cancelled() else task.exception()
+            log.error("a part of control ended", extra={"fields": {"part": task.get_name()}}, exc_info=fault)
+
     async def close(self) -> None:
-        """Keeps what it knows and lets go."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._runner.cleanup()
-        await self._intake.close()
-        try:
-            await self._rounds.save()
-            await self._decisions.close()
-        except SidecarError as error:
-            log.warning("not everything was kept", extra={"fields": {"says": str(error)}})
-        await self._store.close()
+        """Keeps what it knows and lets go, in the reverse order of opening."""
+        await self._opened.aclose()
+
+    async def _end_tasks(self) -> None:
+        async with self._store.database.idle(), self._decisions.idle():
+            for task in self._tasks:
+                task.cancel()
+        await _ended(self._tasks)
+
+    async def _keep(self) -> None:
+        """Verbs end, then the last snapshots."""
+        await self._controller.finish()
+        if self._started:
+            await _kept(self._rounds.save)
 
     # --- what the parts tell each other ----------------------------------------------------------------------
 
@@ -184,54 +246,45 @@ class Control:
 
     def _count(self, counts: WorkerCounts) -> None:
         self._totals.update(counts)
+        now = time.time()
         for shadow in counts.shadows:
             watch = self._watches.get(shadow.deployment)
             if watch is not None:
-                watch.fold_counts(counts.worker, shadow)
+                watch.fold_counts(counts.worker, shadow, now)
 
     async def _publish(self, states: Mapping[str, DeploymentState]) -> None:
-        """The table goes out first; then evidence begins anew wherever the generation or the settings changed."""
-        settings, now = self._settings, time.time()
-        named = {d.name: d for d in settings.deployments}
-        try:
-            acknowledged = await self._publisher.publish({n: s for n, s in states.items() if n in named})
-            if self._tasks and not acknowledged:
-                log.warning("not every worker has taken the routing table yet")
-        except OSError as error:
-            log.warning("the routing table is not on disk", extra={"fields": {"says": str(error.strerror)}})
+        """The table goes out, and at once evidence begins anew wherever the generation or the settings changed."""
+        await self._publisher.send(states)
+        now = time.time()
+        named = {d.name: d for d in self._settings.deployments if d.name in states}
         for name in [name for name in self._watches if name not in named]:
             del self._watches[name]
         for name, deployment in named.items():
             state, watch = states[name], self._watches.get(name)
-            baseline = self._registry.baseline(name, state.champion)
+            baseline = self._registry.baseline(deployment, state.champion)
             if watch is None:
                 self._watches[name] = DeploymentWatch(deployment, state, baseline, now)
-            elif watch.state.generation != state.generation or watch.deployment != deployment:
+            elif watch.state != state or watch.deployment != deployment:
                 watch.begin(deployment, state, baseline, now)
 
-    def _facts(self) -> Facts:
-        outcomes = OutcomeCounts(**self._desk.outcome_counts)
-        facts = []
-        for name, watch in self._watches.items():
-            now = time.time()
-            agreements = {v: c.report(now).agreement for v, c in watch.comparisons.items()}
-            drift = watch.drift()
-            facts.append(
-                DeploymentFacts(
-                    deployment=name,
-                    champion=watch.state.champion,
-                    challengers=tuple(watch.comparisons),
-                    generation=watch.state.generation,
-                    rows_sampled=drift.rows_sampled,
-                    drift=(drift,),
-                    gates=tuple(self._desk.gates(name, challenger) for challenger in watch.comparisons),
-                    agreement={v: a.value if a is not None else None for v, a in agreements.items()},
-                    transitions=dict(self._desk.transitions[name]),
-                    outcomes=outcomes,
-                    alarms=self._alarms.open(name),
-                )
-            )
-        return Facts(tuple(facts), self._totals.totals())
+    async def _settle(self) -> None:
+        if not await self._publisher.settle():
+            log.warning("not every worker has taken the routing table yet")
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits until they are over."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _kept(write: Callable[[], Awaitable[None]]) -> None:
+    """A last write, which a full disk must not turn into a crash."""
+    try:
+        await write()
+    except SidecarError as error:
+        log.warning("not everything was kept", extra={"fields": {"says": str(error)}})
 
 
 def _tokens(settings: Settings) -> tuple[AuthToken, ...]:
@@ -245,24 +298,33 @@ def _tokens(settings: Settings) -> tuple[AuthToken, ...]:
     return tuple(found)
 
 
-async def serve(config_path: Path, admin_fd: int, link: str, table: Path) -> None:
-    """Runs until told to stop."""
+async def serve(config_path: Path, admin_fd: int, link: str, table: Path) -> int:
+    """Runs until told to stop; 1 when a part of it failed, so that the supervisor starts it anew."""
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
+    stopping, changed = asyncio.Event(), asyncio.Event()
     stop_when_told(loop, stopping)
+    loop.add_signal_handler(signal.SIGHUP, changed.set)
     control = Control(config_path, load(config_path), link, table)
-    await control.open(socket.socket(fileno=admin_fd))
-    reloads: set[asyncio.Task[None]] = set()
+    with socket.socket(fileno=admin_fd) as admin:
+        await control.open(admin)
+        print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
+        tasks = (
+            loop.create_task(stopping.wait(), name="told to stop"),
+            loop.create_task(control.stopped(), name="a part ended"),
+            loop.create_task(_reload(control, changed), name="reload"),
+        )
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await _ended(tasks)
+        await control.close()
+    return 0 if stopping.is_set() else 1
 
-    def reload() -> None:
-        task = loop.create_task(control.reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
-    await stopping.wait()
-    await control.close()
+async def _reload(control: Control, changed: asyncio.Event) -> None:
+    """One reload at a time; a signal that comes meanwhile means another one."""
+    while True:
+        await changed.wait()
+        changed.clear()
+        await control.reload()
 
 
 def main() -> int:
@@ -275,11 +337,10 @@ def main() -> int:
     given = parser.parse_args()
     configure("control")
     try:
-        asyncio.run(serve(given.config, given.admin_fd, given.link, given.table))
-    except (CannotStart, ConfigFaults, StoreError, RegistryError, SidecarError) as error:
+        return asyncio.run(serve(given.config, given.admin_fd, given.link, given.table))
+    except (CannotStart, ConfigFaults, RegistryError, SidecarError, OSError) as error:
         print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ import sys
 
 
 def stop_when_told(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
-    """Sets `stopping` on SIGTERM, SIGINT, or when standard input (a pipe that the supervisor holds) ends."""
+    """Sets `stopping` on SIGTERM, or when standard input (a pipe that the supervisor holds) ends."""
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    # Ctrl-C reaches the whole group; the supervisor answers it by SIGTERM in the right order.
+    # Ctrl-C and a closed terminal reach the whole group; the supervisor hears them and tells each child what it
+    # shall do, in the right order.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     supervisor = sys.stdin.fileno()
 
     def look() -> None:

@@ -1,6 +1,7 @@
 """One proxy worker, wired. Started by the supervisor as `python -m sidecar.app.worker`.
 
-Begins from the last routing table on disk, so it serves whether control is there or not.
+Begins from the last routing table on disk, so it serves whether control is there or not. Loads neither settings nor
+numpy, SQL or aiohttp: there are many workers, and a test looks at what they import.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from sidecar.app.listening import BACKLOG
 from sidecar.app.stopping import stop_when_told
 from sidecar.decide.routing_table import RoutingTable
 from sidecar.proxy.drain import drain
@@ -22,13 +24,24 @@ from sidecar.proxy.link import Link
 from sidecar.proxy.listener import Caller
 from sidecar.proxy.plane import TICK_S, Plane
 
-BACKLOG = 2048
+
+class NoTable(Exception):
+    """There is no routing table to begin from. The message is one sentence for people."""
 
 
-async def serve(name: str, listen_fd: int, link_path: str, table_path: Path) -> bool:
+def read_table(path: Path) -> RoutingTable:
+    """The last table that control wrote; raises NoTable."""
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=RoutingTable)
+    except OSError as error:
+        raise NoTable(f"the routing table {path} cannot be read ({error.strerror}): control writes it anew") from error
+    except msgspec.DecodeError as error:
+        raise NoTable(f"the routing table {path} is damaged ({error}): control writes it anew") from error
+
+
+async def serve(name: str, listen_fd: int, link_path: str, table: RoutingTable) -> bool:
     """Serves until SIGTERM; True when the drain let every request end."""
     loop = asyncio.get_running_loop()
-    table = msgspec.msgpack.decode(table_path.read_bytes(), type=RoutingTable)  # noqa: ASYNC240  before anyone waits
     # A worker that starts again counts from zero, so it needs another name for its counters.
     name = f"{name}-{os.getpid()}"
     plane = Plane(loop, name, table)
@@ -42,7 +55,9 @@ async def serve(name: str, listen_fd: int, link_path: str, table_path: Path) -> 
         link.tick()
         loop.call_later(TICK_S, tick)
 
-    server = await loop.create_server(lambda: Caller(plane), sock=socket.socket(fileno=listen_fd), backlog=BACKLOG)
+    listener = socket.socket(fileno=listen_fd)
+    listen = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+    server = await listen(lambda: Caller(plane), sock=listener, backlog=BACKLOG)
     tick()
     print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
     await stopping.wait()
@@ -50,14 +65,19 @@ async def serve(name: str, listen_fd: int, link_path: str, table_path: Path) -> 
 
 
 def main() -> int:
-    """The process."""
+    """The process. 0 when the drain let every request end, 1 when not, 2 with one sentence when it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m sidecar.app.worker")
     parser.add_argument("--name", required=True)
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--link", required=True)
     parser.add_argument("--table", type=Path, required=True)
     given = parser.parse_args()
-    answered = uvloop.run(serve(given.name, given.listen_fd, given.link, given.table))
+    try:
+        table = read_table(given.table)
+    except NoTable as error:
+        print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    answered = uvloop.run(serve(given.name, given.listen_fd, given.link, table))
     return 0 if answered else 1
 
 

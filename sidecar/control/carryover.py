@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sidecar.control import schema
-from sidecar.control.database import Database, StoreError
+from sidecar.control.database import Database, StoreError, Transaction
 from sidecar.standing import Alarm
 
 
@@ -86,7 +85,7 @@ class Carryover:
             ) from error
 
 
-async def put_alarm(connection: AsyncConnection, alarm: Alarm) -> None:
+async def put_alarm(connection: Transaction, alarm: Alarm) -> None:
     """Replaces the alarm of this id inside a transaction of the caller's."""
     document = msgspec.json.encode(alarm).decode()
     await connection.execute(delete(schema.alarm).where(schema.alarm.c.id == alarm.id))

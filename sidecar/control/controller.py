@@ -10,8 +10,10 @@ Called by: the service that the admin API sees; `start` by control's composition
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -34,12 +36,17 @@ from sidecar.reports import GateTable
 from sidecar.standing import Alarm, DeploymentState, Target, Transition
 
 _LONGEST_KEY = 255
+_Done = TypeVar("_Done")
 
 
 def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
     """Nobody has to be told."""
     del plan
     return ()
+
+
+async def settled_at_once() -> None:
+    """Nobody has to be waited for."""
 
 
 class Controller:
@@ -50,8 +57,9 @@ class Controller:
         deployments: the settings' deployments by name, asked at each verb, so that a reload counts at once.
         gate_table: (deployment, challenger) -> the table as of now; raises Unknown for a version without evidence.
         probe: None when the target answers, else a sentence; it has its own deadline and does not raise.
-        publish: writes and sends the routing table of these states; what is committed must go out, so it tries
-            until it has rather than raise.
+        publish: sends the routing table of these states, one call at a time; what is committed must go out, so it
+            does not raise.
+        settle: waits until the table is on disk and with the workers; a slow one holds up no other verb.
         clock: seconds since the epoch.
         deliveries: what a transition has to tell others, written with it.
         wake: there is something in the outbox.
@@ -66,6 +74,7 @@ class Controller:
         probe: Callable[[Target], Awaitable[str | None]],
         publish: Callable[[Mapping[str, DeploymentState]], Awaitable[None]],
         clock: Callable[[], float],
+        settle: Callable[[], Awaitable[None]] = settled_at_once,
         deliveries: Callable[[Plan], Sequence[Delivery]] = no_deliveries,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -75,12 +84,13 @@ class Controller:
         self._gate_table = gate_table
         self._probe = probe
         self._publish = publish
+        self._settle = settle
         self._clock = clock
         self._deliveries = deliveries
         self._wake = wake
         self._locks: dict[str, asyncio.Lock] = {}
         self._publishing = asyncio.Lock()
-        self._commits: set[asyncio.Task[Transition]] = set()
+        self._commits: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Takes up the stored states, makes the first one of a new deployment, publishes. Also after a reload.
@@ -130,6 +140,10 @@ class Controller:
             watch_s = deployment.promotion.watch_s
             plan = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s)
             await self._probed(plan.target, plan.to_version, force=force)
+            # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
+            seen_again = dataclasses.replace(command, evidence=None)
+            latest = self._gate_table(name, challenger)
+            decide_promotion(state, seen_again, latest, known, now=self._clock(), watch_s=watch_s)
             if dry_run:
                 return msgspec.structs.replace(_transition(plan), dry_run=True)
             return await self._commit(plan, idempotency_key, request)
@@ -172,7 +186,7 @@ class Controller:
                 evidence=None,
                 details=details,
             )
-            await self._store.acknowledge(seen, deed)
+            await self._undisturbed(self._store.acknowledge(seen, deed))
             return seen
 
     async def finish(self) -> None:
@@ -218,9 +232,12 @@ class Controller:
 
     async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
         receipt = None if key is None else Receipt(key, request, _transition(plan))
-        # Shielded: once written, the table must go out, also when the caller is gone. Kept: or it could be collected.
-        task = asyncio.create_task(self._carry_out(plan, receipt))
-        self._commits.add(task)
+        return await self._undisturbed(self._carry_out(plan, receipt))
+
+    async def _undisturbed(self, work: Coroutine[Any, Any, _Done]) -> _Done:
+        """Does the work to its end, also when the caller is gone: what is written must go out, its head kept."""
+        task = asyncio.create_task(work)
+        self._commits.add(task)  # or it could be collected
         task.add_done_callback(self._commits.discard)
         return await asyncio.shield(task)
 
@@ -256,6 +273,7 @@ class Controller:
         # One at a time, each with the newest states: a slower older table can never overtake a newer one.
         async with self._publishing:
             await self._publish(dict(self.states))
+        await self._settle()
 
 
 def _transition(plan: Plan) -> Transition:

@@ -8,14 +8,15 @@ Called by: `store`, `outbox`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, CursorResult, Executable, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -28,9 +29,49 @@ _PRAGMAS = (
     "cell_size_check = ON",
 )  # fmt: skip
 
+_TURN_S = 30.0
+_Result = TypeVar("_Result")
+
 
 class StoreError(Unavailable):
     """The folder or database cannot be used as it is. The sentence names the file and what to do."""
+
+
+class Transaction:
+    """An open transaction. A statement that was begun runs to its end, also when its caller is cancelled.
+
+    Cut off between execution and the reading of its rows it would stay open in SQLite, and its connection, closed or
+    not, would hold the file's lock for as long as anything remembers the cancellation's traceback.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """As SQLAlchemy's; the rows are read already."""
+        return await _to_its_end(self._connection.execute(statement, parameters))
+
+    async def exec_driver_sql(self, statement: str) -> CursorResult[Any]:
+        """SQL text as it is."""
+        return await _to_its_end(self._connection.exec_driver_sql(statement))
+
+    async def run_sync(self, work: Callable[[Connection], None]) -> None:
+        """Work that SQLAlchemy has in synchronous form only, such as creating tables."""
+        await _to_its_end(self._connection.run_sync(work))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # the cancellation tells more than what it interrupted
+        raise cancelled
+    return task.result()
 
 
 class Database:
@@ -39,6 +80,7 @@ class Database:
     def __init__(self, path: Path, engine: AsyncEngine) -> None:
         self.path = path
         self._engine = engine
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -69,13 +111,26 @@ class Database:
             raise _damaged(self.path, str(found))
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self) -> AsyncIterator[Transaction]:
         """A transaction (BEGIN IMMEDIATE), committed at the end; Unavailable when the file cannot take it."""
         try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise _unavailable(self.path, "database is locked") from None
+        try:
             async with self._engine.begin() as connection:
-                yield connection
+                yield Transaction(connection)
         except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
             raise _unavailable(self.path, str(getattr(error, "orig", error))) from error
+        finally:
+            self._turn.release()
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[None]:
+        """While no transaction runs. A task cancelled within one would leave the file locked for seconds."""
+        async with self._turn:
+            yield
 
     async def close(self) -> None:
         """Closes the connection; SQLite folds its log into the file."""

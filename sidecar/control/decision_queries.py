@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 import orjson
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, bindparam, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sidecar.control.database import StoreError
+from sidecar.control.database import StoreError, Transaction
 from sidecar.control.decision_row import DecisionRow, Joined
 from sidecar.control.decision_tables import decision, outcome
 from sidecar.observe.outcomes import Kept, settle
@@ -35,7 +34,7 @@ BELONGS: ColumnElement[bool] = and_(
 )
 
 
-async def insert_decisions(connection: AsyncConnection, rows: Sequence[DecisionRow]) -> int:
+async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow]) -> int:
     """Inserts rows of requests that are new; answers how many rows repeated an earlier request's id.
 
     Rows of one request may come in several calls: they bear the same time.
@@ -56,7 +55,7 @@ async def insert_decisions(connection: AsyncConnection, rows: Sequence[DecisionR
     return len(rows) - len(fresh)
 
 
-async def match_pending(connection: AsyncConnection, rows: Sequence[DecisionRow]) -> list[Joined]:
+async def match_pending(connection: Transaction, rows: Sequence[DecisionRow]) -> list[Joined]:
     """Matches outcomes that came before these rows did."""
     waiting = select(outcome.c.request_id).where(outcome.c.state == "pending").limit(1)
     if (await connection.execute(waiting)).first() is None:
@@ -77,14 +76,14 @@ async def match_pending(connection: AsyncConnection, rows: Sequence[DecisionRow]
     return [join_row(row, pending[key]) for key, row in found.items()]
 
 
-async def orphan_the_old(connection: AsyncConnection, now: float) -> int:
+async def orphan_the_old(connection: Transaction, now: float) -> int:
     """Pending outcomes whose request did not come in time become orphans; answers how many."""
     old = outcome.c.state == "pending", outcome.c.orphan_at < now
     return (await connection.execute(update(outcome).where(*old).values(state="orphan"))).rowcount
 
 
 async def settle_all(
-    connection: AsyncConnection, posted: Sequence[Outcome], now: float, early_s: float, window_s: float
+    connection: Transaction, posted: Sequence[Outcome], now: float, early_s: float, window_s: float
 ) -> tuple[Counter[str], list[Joined]]:
     """Settles posted outcomes in their order and stores what changed."""
     keys = {(item.request_id, item.row) for item in posted}
@@ -163,7 +162,7 @@ def _decision_values(row: DecisionRow) -> dict[str, object]:
     }
 
 
-async def _decided(connection: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Row[Any]]:
+async def _decided(connection: Transaction, keys: Iterable[Key]) -> dict[Key, Row[Any]]:
     """The decision for each key; where several deployments used one id, the one that saw it first."""
     found: dict[Key, Row[Any]] = {}
     for row in await _at_keys(connection, select(decision), decision, keys):
@@ -173,9 +172,7 @@ async def _decided(connection: AsyncConnection, keys: Iterable[Key]) -> dict[Key
     return found
 
 
-async def _at_keys(
-    connection: AsyncConnection, asked: Select[Any], table: Table, keys: Iterable[Key]
-) -> list[Row[Any]]:
+async def _at_keys(connection: Transaction, asked: Select[Any], table: Table, keys: Iterable[Key]) -> list[Row[Any]]:
     """The rows of `table` with these keys, by its primary key (SQLite scans the table for pairs in a list)."""
     wanted = set(keys)
     found: list[Row[Any]] = []

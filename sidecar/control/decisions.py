@@ -13,6 +13,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Self
 
@@ -49,7 +50,7 @@ _FLUSH_ROWS = 500
 _FLUSH_S = 0.5
 _CHUNK = 2_000  # rows a transaction: the event loop is never held for long, and SQLite takes that many parameters
 LONGEST_ID = 256
-_LONGEST_VALUE = 256
+_LONGEST_VALUE = 1_000
 
 
 class ChampionCoverage(msgspec.Struct, frozen=True):
@@ -96,7 +97,8 @@ class Decisions:
         """Writes what is buffered and closes the file; Unavailable, with the file closed, if it cannot be written."""
         ended: BaseException | None = None
         if self._task is not None:
-            self._task.cancel()
+            async with self._database.idle():
+                self._task.cancel()
             (ended,) = await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         try:
@@ -124,6 +126,10 @@ class Decisions:
         """Outcomes that came first and whose decision has been recorded since the last call."""
         joined, self._joined = tuple(self._joined), []
         return joined
+
+    def idle(self) -> AbstractAsyncContextManager[None]:
+        """While nothing is being written: the time to cancel tasks that write."""
+        return self._database.idle()
 
     async def flush(self) -> None:
         """Writes what is buffered; Unavailable, and the rows stay buffered, if the file cannot take them."""

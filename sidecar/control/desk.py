@@ -42,8 +42,6 @@ from sidecar.standing import (
     Transition,
 )
 
-_TRAIL_PAGE = 1000
-
 
 class Desk:
     """Satisfies `admin.service.Service`."""
@@ -71,8 +69,10 @@ class Desk:
         self._acknowledged = acknowledged
         self._clock = clock
         self.controller: Controller
-        self.outcome_counts: Counter[str] = Counter()
+        # By deployment; "" for outcomes of which nobody knows whose they are.
+        self.outcome_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
+        self._told: dict[str, int] = {}
 
     # --- looking ---------------------------------------------------------------------------------------------
 
@@ -114,11 +114,8 @@ class Desk:
         return watch.comparisons[_challenger_of(watch, challenger)].report(self._clock())
 
     def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
-        """Live against the baseline."""
-        watch = self._watch(name)
-        if against != "training":
-            raise Invalid("drift against recent traffic is not measured yet; ask with against=training")
-        return watch.drift()
+        """Live against the baseline, or the last buckets against all before."""
+        return self._watch(name).drift(against)
 
     def gates(self, name: str, challenger: str | None) -> GateTable:
         """May the challenger take over?"""
@@ -167,6 +164,7 @@ class Desk:
         idempotency_key: str | None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
+        before = self._generation(name)
         done = await self.controller.promote(
             name,
             challenger,
@@ -179,21 +177,30 @@ class Desk:
             idempotency_key=idempotency_key,
         )
         if not dry_run:
-            self._announce("sidecar.promoted", done, actor)
+            self._announce("promote", "sidecar.promoted", done, actor, before)
         return done
 
     async def rollback(
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
     ) -> Transition:
         """Back, without gates."""
+        before = self._generation(name)
         done = await self.controller.rollback(
             name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key
         )
-        self._announce("sidecar.rolledback", done, actor)
+        self._announce("rollback", "sidecar.rolledback", done, actor, before)
         return done
 
-    def _announce(self, event_type: str, done: Transition, actor: str) -> None:
-        self.transitions[done.deployment]["promote" if event_type == "sidecar.promoted" else "rollback"] += 1
+    def _generation(self, name: str) -> int:
+        watch = self._watches.get(name)
+        return watch.state.generation if watch is not None else 0
+
+    def _announce(self, action: str, event_type: str, done: Transition, actor: str, before: int) -> None:
+        """Tells of a transition once; the same answer to a repeated call is no news."""
+        if done.generation <= max(before, self._told.get(done.deployment, 0)):
+            return
+        self._told[done.deployment] = done.generation
+        self.transitions[done.deployment][action] += 1
         says = f"{actor}: version {done.from_version} → {done.to_version}"
         self._announcer.announce(Event(type=event_type, deployment=done.deployment, at=self._clock(), says=says))
 
@@ -201,17 +208,20 @@ class Desk:
         """Joins late truths to what was predicted."""
         limits = self._settings().outcomes
         counts, joined = await self._decisions.post(outcomes, self._clock(), limits.early_s, limits.window_s)
+        known = Counter(row.deployment for row in joined)
         for row in joined:
             if row.deployment in self._watches:
                 self._watches[row.deployment].fold_joined(row)
-        self.outcome_counts.update(msgspec.structs.asdict(counts))
+        for deployment, matched in known.items():
+            self.outcome_counts[deployment]["matched"] += matched
+        others = Counter(msgspec.structs.asdict(counts))
+        others["matched"] -= known.total()
+        self.outcome_counts[next(iter(self._watches)) if len(self._watches) == 1 else ""].update(others)
         return counts
 
     async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
         """A person has seen it."""
-        alarm = await self.controller.acknowledge(alarm_id, actor=actor, reason=reason)
-        self._alarms.acknowledged(alarm)
-        return alarm
+        return self._alarms.acknowledged(await self.controller.acknowledge(alarm_id, actor=actor, reason=reason))
 
     # --- the record ------------------------------------------------------------------------------------------
 
@@ -226,10 +236,8 @@ class Desk:
     async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
         """Which version answered then."""
         self._watch(name)
-        entries: list[AuditEntry] = []
-        while page := await self._store.audit_entries(entries[-1].seq if entries else 0, _TRAIL_PAGE):
-            entries += page
-        span = champion_at(champion_spans(entries, name), self._clock() if at is None else at)
+        spans = champion_spans(await self._store.transitions_of(name), name)
+        span = champion_at(spans, self._clock() if at is None else at)
         if span is None:
             raise Unknown(f"{name} had no champion then: its record begins later")
         return span

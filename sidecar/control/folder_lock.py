@@ -22,8 +22,11 @@ class FolderLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, state_dir: Path) -> Self:
-        """Makes the folder where needed and locks it; StoreError names the process that holds it already."""
+    def take(cls, state_dir: Path, holder_pid: int | None = None) -> Self:
+        """Makes the folder where needed and locks it; StoreError names the process that holds it already.
+
+        `holder_pid` is the process to stop for the folder to be free, where that is not this one.
+        """
         path = state_dir / "lock"
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ class FolderLock:
             os.close(descriptor)
             raise StoreError(f"{path} cannot be locked ({error.strerror}): use a folder on a local disk") from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{holder_pid or os.getpid()}\n".encode(), 0)
         return cls(descriptor)
 
     def release(self) -> None:

@@ -1,7 +1,8 @@
 """Control's end of the link: takes in what workers offer and hands each frame to whom it concerns.
 
 The one place behind which observation may fail: an exchange that an observer cannot digest is counted and forgotten,
-never raised. Reading is the only back-pressure: while control is busy the socket fills, and the worker drops.
+never raised. A burst is worked off in slices, so that the admin API answers meanwhile; until a worker's frames are
+worked off nothing more is read from it. That is the only back-pressure: the socket fills, and the worker drops.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -20,6 +22,10 @@ from sidecar.records import Acknowledged, Exchange, Hello, Offered, WorkerCounts
 from sidecar.wire.frames import BrokenFrame, FrameReader, frame
 
 log = logging.getLogger("sidecar.control.intake")
+
+# One slice of work between two looks at everything else. A call to the admin API takes about five of them.
+SLICE_FRAMES = 64
+SLICE_S = 0.01
 
 
 class Intake:
@@ -40,8 +46,9 @@ class Intake:
         self._on_counts = on_counts
         self._on_left = on_left
         self._workers: dict[WorkerLink, int] = {}
-        self._acknowledged = asyncio.Condition()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._busy: deque[WorkerLink] = deque()
+        self._slicing = False
+        self._changed = asyncio.Event()
         self.failures = 0
 
     async def open(self) -> None:
@@ -51,12 +58,14 @@ class Intake:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: WorkerLink(self), self._path)
 
-    async def close(self) -> None:
-        """Lets the workers go; they count what they drop from now on."""
+    def close(self) -> None:
+        """Lets the workers go, who count what they drop from now on, and takes what they had sent."""
         if self._server is not None:
             self._server.close()
         for worker in list(self._workers):
             worker.close()
+        while self._busy:
+            self._take_one()
 
     def publish(self, table: RoutingTable, encoded: bytes) -> None:
         """Sends a table to every worker, and to those that come later."""
@@ -67,16 +76,27 @@ class Intake:
 
     def acknowledged(self) -> bool:
         """True once at least one worker is here and every one routes by the present table."""
-        return bool(self._workers) and all(serial >= self._serial for serial in self._workers.values())
+        return bool(self._workers) and all(serial == self._serial for serial in self._workers.values())
 
     async def wait_acknowledged(self, within_s: float) -> bool:
-        """Waits until every connected worker routes by the present table."""
+        """Waits until every connected worker routes by the present table; at once true where there is none."""
         try:
-            async with asyncio.timeout(within_s), self._acknowledged:
-                await self._acknowledged.wait_for(self.acknowledged)
+            async with asyncio.timeout(within_s):
+                while self._workers and not self.acknowledged():
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return True
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """A step of observation, which may fail: named, counted, and no value of a payload in the log."""
+        try:
+            step()
+        except Exception:
+            self.failures += 1
+            if self.failures & (self.failures - 1) == 0:
+                log.exception("observation failed", extra={"fields": {"failures": self.failures}})
 
     # --- told by a worker's connection -----------------------------------------------------------------------
 
@@ -87,52 +107,73 @@ class Intake:
             worker.send(self._table)
 
     def left(self, worker: WorkerLink) -> None:
-        """A worker is gone."""
+        """A worker's connection is gone; what it sent before is still taken in."""
         self._workers.pop(worker, None)
-        self._on_left(worker.name)
-        self._announce()
+        self._changed.set()
+        if not worker.waiting:
+            self._on_left(worker.name)
 
-    def take(self, worker: WorkerLink, received: WorkerFrame) -> None:
-        """One frame."""
+    def received(self, worker: WorkerLink) -> None:
+        """A worker's frames wait to be taken."""
+        if worker not in self._busy:
+            self._busy.append(worker)
+        if not self._slicing:
+            self._slice()
+
+    def _slice(self) -> None:
+        """Takes some frames, workers in turn, and comes again if that were not all."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE_S
+        for _ in range(SLICE_FRAMES):
+            if not self._busy or loop.time() >= until:
+                break
+            self._take_one()
+        self._slicing = bool(self._busy)
+        for worker in self._busy:
+            worker.hold()
+        if self._slicing:
+            loop.call_soon(self._slice)
+
+    def _take_one(self) -> None:
+        worker = self._busy.popleft()
+        self._take(worker, worker.waiting.popleft())
+        if worker.waiting:
+            self._busy.append(worker)
+        elif worker in self._workers:
+            worker.read_on()
+        else:
+            self._on_left(worker.name)
+
+    def _take(self, worker: WorkerLink, content: bytes) -> None:
+        try:
+            received = worker.decode(content)
+        except msgspec.DecodeError:
+            worker.waiting.clear()
+            worker.broken()
+            return
         match received:
             case Offered(exchange):
-                self._observe(exchange)
+                self.attempt(lambda: self._on_exchange(exchange))
             case WorkerCounts():
-                self._on_counts(received)
+                self.attempt(lambda: self._on_counts(received))
             case Acknowledged(serial=serial):
-                self._workers[worker] = serial
-                self._announce()
+                if worker in self._workers:
+                    self._workers[worker] = serial
+                self._changed.set()
             case Hello(name, pid):
                 worker.name = name
                 log.info("worker joined", extra={"fields": {"worker": name, "pid": pid}})
 
-    def _observe(self, exchange: Exchange) -> None:
-        try:
-            self._on_exchange(exchange)
-        except Exception:
-            # Observation may fail, serving may not: named, counted, and no value of the payload in the log.
-            self.failures += 1
-            if self.failures & (self.failures - 1) == 0:
-                log.exception("observation failed", extra={"fields": {"failures": self.failures}})
-
-    def _announce(self) -> None:
-        async def announce() -> None:
-            async with self._acknowledged:
-                self._acknowledged.notify_all()
-
-        task = asyncio.get_running_loop().create_task(announce(), name="acknowledged")
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-
 
 class WorkerLink(asyncio.Protocol):
-    """One worker's connection."""
+    """One worker's connection. `waiting`: its frames that were not taken yet."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._reader = FrameReader()
         self._decode = msgspec.msgpack.Decoder(WorkerFrame).decode
         self._transport: asyncio.Transport | None = None
+        self.waiting: deque[bytes] = deque()
         self.name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -143,20 +184,39 @@ class WorkerLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """From asyncio."""
         try:
-            for content in self._reader.feed(data):
-                self._intake.take(self, cast("WorkerFrame", self._decode(content)))
-        except (BrokenFrame, msgspec.DecodeError):
-            log.exception("a worker sent what is no frame")
-            self.close()
+            self.waiting.extend(self._reader.feed(data))
+        except BrokenFrame:
+            self.broken()
+        if self.waiting:
+            self._intake.received(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """From asyncio."""
         self._intake.left(self)
 
+    def decode(self, content: bytes) -> WorkerFrame:
+        """A frame's content. Raises msgspec.DecodeError."""
+        return cast("WorkerFrame", self._decode(content))
+
+    def hold(self) -> None:
+        """Reads nothing more until what waits is taken."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Reads again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def send(self, data: bytes) -> None:
         """Writes to the worker."""
         if self._transport is not None:
             self._transport.write(data)
+
+    def broken(self) -> None:
+        """What came is no frame: nothing after it can be trusted."""
+        log.error("a worker sent what is no frame", extra={"fields": {"worker": self.name}})
+        self.close()
 
     def close(self) -> None:
         """Ends the connection; the worker comes again."""

@@ -1,8 +1,14 @@
-"""Brings the routing table to the workers: to disk for those that start while control is away, and over the link."""
+"""Brings the routing table to the workers: over the link at once, and to disk for those that start without control.
+
+Keeps: what was decided goes out, whatever the disk says: without a number from the store the table takes the next one,
+and a table that could not be written is written with the next settling. Numbers only grow while control lives.
+Does not: decide what is routed. Called by control's composition root: `send` in order, `settle` as long as it takes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,30 +19,61 @@ from sidecar.control.carryover import Carryover
 from sidecar.control.intake import Intake
 from sidecar.control.whole_file import write_whole
 from sidecar.decide.routing import routing_table
+from sidecar.errors import Unavailable
 from sidecar.standing import DeploymentState
+
+log = logging.getLogger("sidecar.control.publisher")
 
 ACKNOWLEDGE_S = 2.0
 
 
 class Publisher:
-    """Writes and sends the table that settings and states mean."""
+    """Sends and writes the table that settings and states mean."""
 
     def __init__(self, path: Path, settings: Callable[[], Settings], carryover: Carryover, intake: Intake) -> None:
         self._path = path
         self._settings = settings
         self._carryover = carryover
         self._intake = intake
+        self._serial = 0
+        self._unwritten: bytes | None = None
+        self._writing = asyncio.Lock()
 
-    async def publish(self, states: Mapping[str, DeploymentState]) -> bool:
-        """True once every connected worker routes by the new table; False if one did not say so in time.
+    async def send(self, states: Mapping[str, DeploymentState]) -> None:
+        """Sends the table to every worker that is here. Never raises, and waits for the store's number only.
 
-        A disk that cannot be written does not stop a rollback: the workers that run get the table all the same.
+        A deployment that has no state yet (its first one could not be stored) is left out.
         """
-        serial = await self._carryover.next_serial()
-        table = routing_table(self._settings(), states, serial)
-        encoded = msgspec.msgpack.encode(table)
+        settings = self._settings()
+        known = tuple(deployment for deployment in settings.deployments if deployment.name in states)
+        self._serial = await self._next_serial()
+        table = routing_table(settings.model_copy(update={"deployments": known}), states, self._serial)
+        self._unwritten = msgspec.msgpack.encode(table)
+        self._intake.publish(table, self._unwritten)
+
+    async def settle(self) -> bool:
+        """Writes the newest table; True once every connected worker routes by it, False if one is late."""
+        async with self._writing:
+            encoded = self._unwritten
+            if encoded is not None:
+                await self._write(encoded)
+        return await self._intake.wait_acknowledged(ACKNOWLEDGE_S)
+
+    async def _next_serial(self) -> int:
+        try:
+            serial = await self._carryover.next_serial()
+            while serial <= self._serial:  # the store was away for some tables
+                serial = await self._carryover.next_serial()
+        except Unavailable as error:
+            log.warning("the routing table goes out without the store", extra={"fields": {"says": str(error)}})
+            return self._serial + 1
+        return serial
+
+    async def _write(self, encoded: bytes) -> None:
         try:
             await asyncio.to_thread(write_whole, self._path, encoded)
-        finally:
-            self._intake.publish(table, encoded)
-        return await self._intake.wait_acknowledged(ACKNOWLEDGE_S)
+        except OSError as error:
+            log.warning("the routing table is not on disk", extra={"fields": {"says": error.strerror}})
+        else:
+            if self._unwritten is encoded:
+                self._unwritten = None

@@ -1,7 +1,7 @@
-"""What control does by the clock: once a second the watches, every few seconds snapshots and the registry.
+"""What control does by the clock: every second the watches, every few seconds snapshots and the registry.
 
-Level-triggered: each round works from what stands, so a missed one or a restart is harmless. Every step that needs
-disk or network may fail by itself: it is logged, and tried again in its next round.
+Level-triggered: each round works from what stands, so a missed one or a restart is harmless. Every kind of round has
+its own pace, and a slow disk or registry delays no other. A step that fails is logged and tried again next time.
 """
 
 from __future__ import annotations
@@ -13,27 +13,33 @@ from collections.abc import Awaitable, Callable, Mapping
 from sidecar.config import Deployment
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
-from sidecar.control.carryover import Carryover
+from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.decisions import Decisions
 from sidecar.control.registry_sync import RegistrySync
 from sidecar.control.watch import DeploymentWatch
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError
-from sidecar.observe.alarms import alarms_in
 from sidecar.reports import GateTable
 from sidecar.standing import Alarm, Event
 
 log = logging.getLogger("sidecar.control.rounds")
 
 ROUND_S = 1.0
-SNAPSHOT_ROUNDS = 5
-REGISTRY_ROUNDS = 10
-EXPIRY_ROUNDS = 600
-_EVENT_OF = {"data.broken": "sidecar.data.broken", "drift.detected": "sidecar.drift.detected"}
+SNAPSHOT_S = 5.0
+REGISTRY_S = 10.0
+EXPIRY_S = 600.0
+_EVENT_OF = {
+    "data.broken": "sidecar.data.broken",
+    "drift.detected": "sidecar.drift.detected",
+    "mirror.silent": "sidecar.challenger.unhealthy",
+}
 
 
 class Rounds:
-    """The clock's work on every deployment."""
+    """The clock's work on every deployment. `attempt` runs a step of observation, which may fail and is then counted.
+
+    Whatever a round waits for, the watches are those that stand when the wait is over.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class Rounds:
         carryover: Carryover,
         decisions: Decisions,
         registry: RegistrySync,
+        attempt: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
     ) -> None:
         self._deployments = deployments
@@ -56,37 +63,49 @@ class Rounds:
         self._carryover = carryover
         self._decisions = decisions
         self._registry = registry
+        self._attempt = attempt
         self._clock = clock
-        self._ready: set[tuple[str, str, int]] = set()
+        self._ready: dict[tuple[str, str], int] = {}
 
     async def run(self) -> None:
         """Rounds until cancelled."""
-        number = 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(ROUND_S, "round", self.round))
+            group.create_task(self._every(SNAPSHOT_S, "snapshots", self.save))
+            group.create_task(self._every(REGISTRY_S, "registry", self.ask_registry))
+            group.create_task(self._every(EXPIRY_S, "expiry", self._expire))
+
+    async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(ROUND_S)
-            number += 1
-            await self.round()
-            if number % REGISTRY_ROUNDS == 0:
-                await self.ask_registry()
-            if number % SNAPSHOT_ROUNDS == 0:
-                await self._tried("snapshots", self.save())
-            if number % EXPIRY_ROUNDS == 0:
-                await self._tried("expiry", self._decisions.expire(self._clock()))
+            await asyncio.sleep(pace_s)
+            try:
+                await work()
+            except SidecarError as error:
+                log.warning("a round's step failed", extra={"fields": {"step": step, "says": str(error)}})
 
     async def round(self) -> None:
-        """Closes drift buckets, makes the alarms agree with what is so, joins outcomes that came early."""
+        """Closes drift buckets, makes the alarms agree with what is so, joins outcomes that came early.
+
+        Raises Unavailable when changed alarms could not be written: they are again in the next round.
+        """
         now = self._clock()
         for joined in self._decisions.take_joined():
             if joined.deployment in self._watches:
                 self._watches[joined.deployment].fold_joined(joined)
         for name, watch in self._watches.items():
-            watch.tick(now)
-            changed = self._alarms.update(name, watch.deployment.owner, alarms_in(watch.drift()), now)
-            watch.void = any(alarm.kind == "data.broken" for alarm in self._alarms.open(name))
-            for alarm in changed:
-                self._announce_alarm(alarm, now)
-                await self._tried("alarm", self._carryover.save_alarm(alarm))
-            self._announce_ready(name, watch, now)
+            self._attempt(lambda name=name, watch=watch: self._look(name, watch, now))  # type: ignore[misc]
+        self._alarms.end_all_but(self._deployments(), now)
+        for alarm in self._alarms.unsaved():
+            await self._carryover.save_alarm(alarm)
+            self._alarms.saved(alarm)
+
+    def _look(self, name: str, watch: DeploymentWatch, now: float) -> None:
+        watch.tick(now)
+        holding, owner = watch.alarms(now), watch.deployment.owner
+        for alarm in self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known):
+            self._announce_alarm(alarm, now)
+        watch.void = self._alarms.broken(name)
+        self._announce_ready(name, watch, now)
 
     def _announce_alarm(self, alarm: Alarm, now: float) -> None:
         event_type = _EVENT_OF.get(alarm.kind)
@@ -95,11 +114,11 @@ class Rounds:
 
     def _announce_ready(self, name: str, watch: DeploymentWatch, now: float) -> None:
         for challenger in watch.comparisons:
-            key = (name, challenger, watch.state.generation)
+            key, generation = (name, challenger), watch.state.generation
             if self._gate_table(name, challenger).verdict != "pass":
-                self._ready.discard(key)
-            elif key not in self._ready:
-                self._ready.add(key)
+                self._ready.pop(key, None)
+            elif self._ready.get(key) != generation:
+                self._ready[key] = generation
                 says = f"every gate passes for version {challenger}"
                 self._announcer.announce(Event(type="sidecar.promotion.ready", deployment=name, at=now, says=says))
 
@@ -110,18 +129,20 @@ class Rounds:
             if watch is None:
                 continue
             await self._registry.refresh(deployment, watch.state, (*targets(deployment), watch.state.champion))
-            baseline = self._registry.baseline(name, watch.state.champion)
-            if baseline is not None and (watch.baseline is None or watch.baseline.digest != baseline.digest):
-                watch.begin(deployment, watch.state, baseline, self._clock())
+            self._attempt(lambda watch=watch: self._take_baseline(watch))  # type: ignore[misc]
+
+    def _take_baseline(self, watch: DeploymentWatch) -> None:
+        baseline = self._registry.baseline(watch.deployment, watch.state.champion)
+        if baseline is not None and (watch.baseline is None or watch.baseline.digest != baseline.digest):
+            watch.begin(watch.deployment, watch.state, baseline, self._clock())
 
     async def save(self) -> None:
-        """Writes every watch's snapshots."""
+        """Writes every watch's snapshots. Raises Unavailable."""
         now = self._clock()
-        for watch in self._watches.values():
-            await self._carryover.save_snapshots(watch.snapshots(now))
+        for watch in list(self._watches.values()):
+            snapshots: list[Snapshot] = []
+            self._attempt(lambda watch=watch, kept=snapshots: kept.extend(watch.snapshots(now)))  # type: ignore[misc]
+            await self._carryover.save_snapshots(snapshots)
 
-    async def _tried(self, step: str, work: Awaitable[object]) -> None:
-        try:
-            await work
-        except SidecarError as error:
-            log.warning("a round's step failed", extra={"fields": {"step": step, "says": str(error)}})
+    async def _expire(self) -> None:
+        await self._decisions.expire(self._clock())

@@ -16,11 +16,10 @@ from typing import Any, Self
 
 import msgspec
 from sqlalchemy import Select, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sidecar.control import schema
 from sidecar.control.carryover import Carryover, put_alarm
-from sidecar.control.database import Database, StoreError
+from sidecar.control.database import Database, StoreError, Transaction
 from sidecar.control.folder_lock import FolderLock
 from sidecar.control.stored_state import from_row, to_row
 from sidecar.control.trail import (
@@ -73,12 +72,12 @@ class Store:
         self._sound = True
 
     @classmethod
-    async def open(cls, state_dir: Path) -> Self:
-        """Locks the folder, opens the database and checks everything in it.
+    async def open(cls, state_dir: Path, holder_pid: int | None = None) -> Self:
+        """Locks the folder (for `holder_pid`, see FolderLock), opens the database and checks everything in it.
 
         Raises StoreError for a folder in use, a damaged database, a row that cannot be read, a newer schema.
         """
-        lock = FolderLock.take(state_dir)
+        lock = FolderLock.take(state_dir, holder_pid)
         try:
             database = await Database.open(state_dir / DATABASE_FILE)
         except BaseException:
@@ -113,7 +112,7 @@ class Store:
         self._head_written = not found.ok or kept == last or (kept is None and not entries)
         await self._write_head()
 
-    async def _check_schema(self, connection: AsyncConnection, kept: Head | None) -> None:
+    async def _check_schema(self, connection: Transaction, kept: Head | None) -> None:
         path = self.database.path
         tables = set(
             (await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()
@@ -176,7 +175,7 @@ class Store:
             await self._committed(entry)
         return entry
 
-    async def _move(self, connection: AsyncConnection, state: DeploymentState, expected: int) -> None:
+    async def _move(self, connection: Transaction, state: DeploymentState, expected: int) -> None:
         query = select(schema.state.c.generation).where(schema.state.c.deployment == state.deployment)
         stored = (await connection.execute(query)).scalar() or 0
         if stored != expected:
@@ -190,7 +189,7 @@ class Store:
             change = update(schema.state).where(schema.state.c.deployment == state.deployment)
             await connection.execute(change.values(to_row(state)))
 
-    async def _append(self, connection: AsyncConnection, deed: Deed) -> AuditEntry:
+    async def _append(self, connection: Transaction, deed: Deed) -> AuditEntry:
         newest = select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
         row = (await connection.execute(newest)).one_or_none()
         last = Head(row.seq, row.hash) if row is not None else EMPTY
@@ -201,7 +200,7 @@ class Store:
         await connection.execute(insert(schema.audit).values(msgspec.structs.asdict(entry)))
         return entry
 
-    async def _keep(self, connection: AsyncConnection, receipt: Receipt, entry: AuditEntry) -> None:
+    async def _keep(self, connection: Transaction, receipt: Receipt, entry: AuditEntry) -> None:
         await connection.execute(
             delete(schema.idempotency).where(schema.idempotency.c.at < entry.at - _RECEIPTS_KEPT_S)
         )

@@ -8,7 +8,6 @@ Called by: `store`, and the command line for `audit verify --state-dir`.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from sidecar.control import schema
 from sidecar.control.database import StoreError
 from sidecar.control.stored_state import from_row
+from sidecar.control.whole_file import write_whole
 from sidecar.decide.audit_chain import Head, check
 from sidecar.standing import AuditCheck, AuditEntry, DeploymentState
 
@@ -47,18 +47,7 @@ def read_head(state_dir: Path) -> Head | None:
 
 def write_head(state_dir: Path, head: Head) -> None:
     """Replaces the kept head in one piece, on disk when this returns. Raises OSError."""
-    path = state_dir / HEAD_FILE
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(msgspec.json.encode(head))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(state_dir / HEAD_FILE, msgspec.json.encode(head))
 
 
 def check_trail(

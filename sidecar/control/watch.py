@@ -1,13 +1,15 @@
 """One deployment under watch: exchanges and outcomes in, reports out.
 
 Keeps: evidence belongs to one generation, one pair and one baseline, and begins anew when any changes; what happens
-under an open `data.broken` alarm is recorded and answered for, but is no evidence (its rows carry generation 0).
-Does not: write to disk, open alarms, or judge. Called by the intake (through `desk`), and by whoever reads.
+under an open `data.broken` alarm is recorded and answered for, but is no evidence (its rows carry generation 0); an
+alarm lasts over a transition until the new watch on the inputs has looked.
+Does not: write to disk, keep alarms, or judge. Called by the intake and the rounds, and by whoever reads.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 import msgspec
 
@@ -16,18 +18,22 @@ from sidecar.config import Deployment
 from sidecar.control.carryover import Snapshot
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
 from sidecar.decide.routing import shadows
+from sidecar.observe.alarms import alarms_in
 from sidecar.observe.comparison import ComparisonObserver
 from sidecar.observe.drift import DriftObserver
+from sidecar.observe.mirror_silence import MirrorSilence
 from sidecar.observe.quality import QualityObserver
 from sidecar.observe.row_budget import RowBudget
 from sidecar.payload.reading import read_features, read_prediction
 from sidecar.payload.undecodable import Undecodable
 from sidecar.records import Answer, Exchange, Leg, Prediction, Sample, ShadowCounts
-from sidecar.reports import Copies, DriftReport
+from sidecar.reports import AlarmChange, Copies, DriftReport
 from sidecar.standing import DeploymentState
 
 VOID = 0  # the generation of rows that are no evidence
 _FADING = 0.9  # per second: health looks at about the last ten
+_LOOK_S = 10.0  # the longest between two looks at the drift report: an alarm's sentence is never older
+_WORKERS = 256  # workers whose last counters are remembered; more than that died long ago
 
 
 class _Memory(msgspec.Struct):
@@ -36,48 +42,82 @@ class _Memory(msgspec.Struct):
     generation: int
     baseline_digest: str | None
     seen: dict[str, dict[str, ShadowCounts]]
-    undecodable: dict[str, int]
+    unread_requests: dict[str, int]
+    unread_answers: dict[str, int]
+    answers_before: int
+    silences: list[MirrorSilence]
 
 
 class DeploymentWatch:
     """All observers of one deployment under its present generation and baseline."""
 
     def __init__(self, deployment: Deployment, state: DeploymentState, baseline: Baseline | None, now: float) -> None:
-        self._budget = RowBudget(deployment.sampling.rows_per_s)
+        self.deployment, self.state, self.baseline = deployment, state, baseline
+        self.comparisons: dict[str, ComparisonObserver] = {}
+        self.drift_observer: DriftObserver | None = None
+        # By reason: bodies that could not be read. The observers know how many, telemetry also why.
+        self.unread_requests: Counter[str] = Counter()
+        self.unread_answers: Counter[str] = Counter()
+        self.quality, self.paired = QualityObserver(), QualityObserver()
+        self.void = False
         self._seen: dict[str, dict[str, ShadowCounts]] = {}
         self._recent: dict[str, list[float]] = {}
-        self.undecodable: Counter[str] = Counter()
-        self.quality = QualityObserver()
-        self.void = False
+        self._silences: dict[str, MirrorSilence] = {}
+        self._standing: tuple[AlarmChange, ...] | None = None
         self.begin(deployment, state, baseline, now)
+        self._watch_inputs(now)
 
     def begin(self, deployment: Deployment, state: DeploymentState, baseline: Baseline | None, now: float) -> None:
-        """New evidence: another champion, challenger or baseline. Each version's own quality goes on."""
-        self.deployment = deployment
-        self.state = state
-        self.baseline = baseline
-        self.began = now
-        self.paired = QualityObserver()
-        self.comparisons = {
-            shadow.to.version: ComparisonObserver(
-                state.champion, shadow.to.version, score_tolerance=deployment.score_tolerance, now=now
-            )
-            for shadow in shadows(deployment, state)
-        }
-        drift = deployment.drift
-        self.drift_observer = (
-            DriftObserver(
+        """Takes up another state, baseline or settings. Evidence that these change begins anew, the rest goes on.
+
+        Each version's own quality always goes on.
+        """
+        before, was = self.deployment, self.state
+        same_reading = (deployment.protocol, deployment.payload) == (before.protocol, before.payload)
+        same_inputs = same_reading and _digest(baseline) == _digest(self.baseline)
+        same_evidence = same_inputs and state.generation == was.generation
+        former = {shadow.to.version: shadow.to for shadow in shadows(before, was)}
+        self.deployment, self.state, self.baseline = deployment, state, baseline
+        if not same_evidence:
+            self.paired = QualityObserver()
+        comparisons = {}
+        for shadow in shadows(deployment, state):
+            version = shadow.to.version
+            observer = self.comparisons.get(version)
+            same_tolerance = deployment.score_tolerance == before.score_tolerance
+            if observer is None or not same_evidence or not same_tolerance or former.get(version) != shadow.to:
+                self.paired.forget_pair(state.champion, version)
+                observer = ComparisonObserver(
+                    state.champion, version, score_tolerance=deployment.score_tolerance, now=now
+                )
+            comparisons[version] = observer
+        self.comparisons = comparisons
+        if state.generation != was.generation:
+            self._seen = {}
+        self._silences = {version: self._silences.get(version, MirrorSilence(version)) for version in comparisons}
+        self._budget = RowBudget(deployment.sampling.rows_per_s)
+        if not same_inputs or state.champion != was.champion or deployment.drift != before.drift:
+            self._watch_inputs(now)
+
+    def _watch_inputs(self, now: float) -> None:
+        """A new watch on inputs and predictions."""
+        baseline, drift = self.baseline, self.deployment.drift
+        self.drift_observer = None
+        # What the old watch knew of the inputs holds until the new one has looked, or until nobody asks for one.
+        self._standing = () if self.deployment.baseline is None and baseline is None else None
+        if baseline is not None:
+            self.drift_observer = DriftObserver(
                 baseline,
                 bucket_s=drift.bucket_s,
                 false_alarm_days=drift.false_alarm_days,
                 tolerance=drift.tolerance,
                 now=now,
             )
-            if baseline is not None
-            else None
+        self._began, self._look_at = now, now + drift.bucket_s
+        self._answers_before = self.unread_answers.total()
+        self._names = self.deployment.payload.features or tuple(
+            feature.name for feature in (baseline.features if baseline is not None else ())
         )
-        names = deployment.payload.features
-        self._names = names or (tuple(f.name for f in baseline.features) if baseline is not None else ())
 
     # --- facts come in ---------------------------------------------------------------------------------------
 
@@ -113,7 +153,8 @@ class DeploymentWatch:
                 deployment.protocol, exchange.content_type, exchange.content_encoding, exchange.body, self._names
             )
         except Undecodable as fault:
-            self.undecodable[fault.reason] += 1
+            self.unread_requests[fault.reason] += 1
+            self.drift_observer.count_undecodable()
             return
         if self._budget.admits(exchange.request_id, rows, exchange.at):
             self.drift_observer.fold(Sample(exchange.request_id, exchange.at, rows, features, champion))
@@ -134,19 +175,24 @@ class DeploymentWatch:
                 deployment.payload.prediction,
             )
         except Undecodable as fault:
-            self.undecodable[f"answer_{fault.reason}"] += 1
+            self.unread_answers[fault.reason] += 1
             return None
 
-    def fold_counts(self, worker: str, counts: ShadowCounts) -> None:
+    def fold_counts(self, worker: str, counts: ShadowCounts, now: float) -> None:
         """A worker's cumulative counts of copies; the difference to the last ones is what is new."""
-        seen = self._seen.setdefault(worker, {})
-        key = f"{counts.generation}/{counts.version}"
-        before = seen.get(key)
-        seen[key] = msgspec.structs.replace(counts, errors=dict(counts.errors), dropped=dict(counts.dropped))
+        if counts.generation != self.state.generation:
+            return
+        seen = self._seen.pop(worker, {})
+        self._seen[worker] = seen  # at the end: the worker that was silent for longest is forgotten first
+        if len(self._seen) > _WORKERS:
+            del self._seen[next(iter(self._seen))]
+        before = seen.get(counts.version)
+        seen[counts.version] = msgspec.structs.replace(counts, errors=dict(counts.errors), dropped=dict(counts.dropped))
         comparison = self.comparisons.get(counts.version)
-        if comparison is None or counts.generation != self.state.generation:
+        if comparison is None:
             return
         delta = _difference(counts, before)
+        self._silences[counts.version].fold(delta, now)
         if not self.void:
             comparison.fold_copies(delta)
         recent = self._recent.setdefault(counts.version, [0.0, 0.0])
@@ -161,9 +207,17 @@ class DeploymentWatch:
             self.paired.fold_row(joined.champion, joined.predictions, joined.outcome, joined.replaces)
 
     def tick(self, now: float) -> None:
-        """Once a second."""
-        if self.drift_observer is not None:
-            self.drift_observer.tick(now)
+        """Once a second: closes the drift bucket when it is due, and looks at what it says."""
+        if self.drift_observer is None:
+            return
+        changed = self.drift_observer.tick(now)
+        if not changed and now < self._look_at:
+            return
+        self._look_at = now + min(self.deployment.drift.bucket_s, _LOOK_S)
+        report = self.drift_observer.report("training")
+        looked = now >= self._began + self.deployment.drift.bucket_s and report.rows_sampled > 0
+        if looked or self._standing is not None:
+            self._standing = alarms_in(report)
 
     # --- what is known ---------------------------------------------------------------------------------------
 
@@ -172,19 +226,42 @@ class DeploymentWatch:
         ok, failed = self._recent.get(version, (0.0, 0.0))
         return None if ok + failed < 0.5 else failed > ok
 
-    def drift(self) -> DriftReport:
-        """Live against training. Without a baseline nothing is judged, and the report says so."""
+    def alarms(self, now: float) -> tuple[AlarmChange, ...]:
+        """Every alarm that is known to hold now."""
+        silent = (silence.alarm(now) for silence in self._silences.values())
+        return (*(self._standing or ()), *(alarm for alarm in silent if alarm is not None))
+
+    @property
+    def inputs_known(self) -> bool:
+        """False while a new watch on the inputs has not looked yet: none of their alarms can be called over."""
+        return self._standing is not None
+
+    @property
+    def undecodable(self) -> dict[str, int]:
+        """Bodies that could not be read, by reason; those of answers are told apart."""
+        return dict(self.unread_requests) | {f"answer_{why}": n for why, n in self.unread_answers.items()}
+
+    def drift(self, against: Literal["training", "recent"] = "training") -> DriftReport:
+        """Live against training, or the last buckets against all before. Without a baseline nothing is judged."""
+        answers = self.unread_answers.total() - self._answers_before
         if self.drift_observer is not None:
-            report = self.drift_observer.report("training")
-            return msgspec.structs.replace(report, undecodable=sum(self.undecodable.values()))
+            report = self.drift_observer.report(against)
+            beside_version = self.deployment.baseline in (None, "registry")
+            return msgspec.structs.replace(
+                report,
+                undecodable=report.undecodable + answers,
+                # One from the registry need not name the version that it lies beside.
+                baseline_model=report.baseline_model or (self.deployment.name if beside_version else None),
+                baseline_version=report.baseline_version or (self.state.champion if beside_version else None),
+            )
         return DriftReport(
-            against="training",
+            against=against,
             baseline_model=None,
             baseline_version=None,
             baseline_digest=None,
             rows_seen=0,
             rows_sampled=0,
-            undecodable=sum(self.undecodable.values()),
+            undecodable=answers,
             severity="none",
             features=(),
             prediction=None,
@@ -195,37 +272,68 @@ class DeploymentWatch:
     def snapshots(self, now: float) -> list[Snapshot]:
         """Everything that a restart carries on from. Quality is not among it: it is counted anew from disk."""
         name = self.deployment.name
-        digest = self.baseline.digest if self.baseline is not None else None
-        memory = _Memory(self.state.generation, digest, self._seen, dict(self.undecodable))
+        memory = _Memory(
+            generation=self.state.generation,
+            baseline_digest=_digest(self.baseline),
+            seen=self._seen,
+            unread_requests=dict(self.unread_requests),
+            unread_answers=dict(self.unread_answers),
+            answers_before=self._answers_before,
+            silences=list(self._silences.values()),
+        )
         saved = [Snapshot(name, "memory", msgspec.msgpack.encode(memory), now)]
         if self.drift_observer is not None:
             saved.append(Snapshot(name, "drift", self.drift_observer.snapshot(), now))
         saved += [Snapshot(name, f"comparison/{v}", o.snapshot(), now) for v, o in self.comparisons.items()]
         return saved
 
-    def restore(self, saved: dict[str, Snapshot]) -> None:
-        """Carries on where the snapshots left off, if they are of this generation and baseline. Raises ValueError."""
+    def restore(self, saved: dict[str, Snapshot]) -> tuple[str, ...]:
+        """Carries on where the snapshots left off, if they are of this generation and baseline.
+
+        What cannot be read begins anew; the sentences that come back say why.
+        """
+        faults: list[str] = []
         if "memory" not in saved:
-            return
-        memory = msgspec.msgpack.decode(saved["memory"].blob, type=_Memory)
-        self._seen = memory.seen
-        digest = self.baseline.digest if self.baseline is not None else None
+            return ()
+        try:
+            memory = msgspec.msgpack.decode(saved["memory"].blob, type=_Memory)
+        except ValueError as error:
+            return (f"memory: {error}",)
+        self.unread_requests, self.unread_answers = Counter(memory.unread_requests), Counter(memory.unread_answers)
+        self._answers_before = self.unread_answers.total()
         if memory.generation != self.state.generation:
-            return
-        self.undecodable = Counter(memory.undecodable)
-        for version, observer in self.comparisons.items():
-            if f"comparison/{version}" in saved:
-                observer.restore(saved[f"comparison/{version}"].blob)
-        if self.drift_observer is not None and memory.baseline_digest == digest and "drift" in saved:
-            self.drift_observer.restore(saved["drift"].blob)
+            return ()
+        self._seen = memory.seen
+        self._silences |= {s.version: s for s in memory.silences if s.version in self.comparisons}
+        kept = {f"comparison/{version}": observer.restore for version, observer in self.comparisons.items()}
+        if self.drift_observer is not None and memory.baseline_digest == _digest(self.baseline):
+            kept["drift"] = self.drift_observer.restore
+        for name in kept.keys() & saved.keys():
+            try:
+                kept[name](saved[name].blob)
+            except ValueError as error:
+                faults.append(f"{name}: {error}")
+            else:
+                if name == "drift":
+                    self._answers_before = memory.answers_before
+                    self._standing = alarms_in(self.drift())
+        return tuple(faults)
+
+
+def _digest(baseline: Baseline | None) -> str | None:
+    return baseline.digest if baseline is not None else None
 
 
 def _difference(now: ShadowCounts, before: ShadowCounts | None) -> Copies:
+    """What is new. Totals that went back are another process under the same name: all of it is new."""
+    whole = Copies(mirrored=now.mirrored, answered=now.answered, errors=now.errors, dropped=now.dropped)
     if before is None:
-        return Copies(mirrored=now.mirrored, answered=now.answered, errors=now.errors, dropped=now.dropped)
-    return Copies(
+        return whole
+    delta = Copies(
         mirrored=now.mirrored - before.mirrored,
         answered=now.answered - before.answered,
         errors={kind: n - before.errors.get(kind, 0) for kind, n in now.errors.items()},
         dropped={reason: n - before.dropped.get(reason, 0) for reason, n in now.dropped.items()},
     )
+    went_back = min(delta.mirrored, delta.answered, *delta.errors.values(), *delta.dropped.values()) < 0
+    return whole if went_back else delta

@@ -1,7 +1,8 @@
 """The counters of all workers together.
 
 Keeps: a worker's counters are cumulative, so its newest frame replaces the one before and a lost frame loses nothing;
-what a worker counted stays counted after it died, and totals never go backwards. Gauges are of living workers only.
+what a worker counted stays counted after it left, once, also when it comes again; totals never go backwards. Gauges
+are of living workers only.
 Does not: know metrics' names, read a clock. `control` feeds it from the link; `metrics` and the comparison read it.
 """
 
@@ -17,6 +18,7 @@ import msgspec
 from sidecar.records import DURATION_BUCKETS_S, RequestCounts, ShadowCounts, WorkerCounts
 from sidecar.reports import Copies
 
+_LEFT = 64  # workers that left and may come again
 _BUCKETS = len(DURATION_BUCKETS_S) + 1
 
 
@@ -68,15 +70,16 @@ class Totals(msgspec.Struct):
 
 
 class WorkerTotals:
-    """Newest counters of each living worker, and the sum of those that ended."""
+    """Newest counters of each living worker, of the last that left, and the sum of those before."""
 
     def __init__(self) -> None:
         self._living: dict[str, WorkerCounts] = {}
+        self._left: dict[str, WorkerCounts] = {}
         self._ended = _Sum()
 
     def update(self, counts: WorkerCounts) -> None:
         """Takes a worker's newest frame. One that began again under the same name is counted on top."""
-        before = self._living.get(counts.worker)
+        before = self._left.pop(counts.worker, None) or self._living.get(counts.worker)
         if before is not None and _began_again(before, counts):
             self._ended.add(before)
         self._living[counts.worker] = counts
@@ -84,12 +87,16 @@ class WorkerTotals:
     def ended(self, worker: str) -> None:
         """The worker's link closed: its totals are kept, its gauges go. An unknown name is nothing to keep."""
         counts = self._living.pop(worker, None)
-        if counts is not None:
-            self._ended.add(counts)
+        if counts is None:
+            return
+        self._left[worker] = counts  # it may only have lost its link
+        if len(self._left) > _LEFT:
+            self._ended.add(self._left.pop(next(iter(self._left))))
 
     def copies(self, deployment: str, generation: int, version: str) -> Copies:
         """What became of the copies to one challenger since the generation began."""
-        living = chain.from_iterable(counts.shadows for counts in self._living.values())
+        workers = chain(self._living.values(), self._left.values())
+        living = chain.from_iterable(counts.shadows for counts in workers)
         wanted = (deployment, generation, version)
         return _copies(
             shadow
@@ -101,7 +108,7 @@ class WorkerTotals:
         """Everything summed."""
         whole = _Sum()
         whole.merge(self._ended)
-        for counts in self._living.values():
+        for counts in chain(self._living.values(), self._left.values()):
             whole.add(counts)
         living = self._living.values()
         return Totals(

@@ -24,6 +24,8 @@ from sidecar.telemetry.counts import Durations, RequestKey, Totals
 _FEATURES = 64
 _TRANSITIONS = ("promote", "rollback")
 _SEVERITIES = ("info", "warning", "critical")
+_REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory")  # payload.undecodable.Reason
+_UNREAD = (*_REASONS, *(f"answer_{reason}" for reason in _REASONS))
 _GATE_VALUES = {"pass": 1, "insufficient": 0, "fail": -1}
 _EDGES = (*(repr(edge) for edge in DURATION_BUCKETS_S), "+Inf")
 
@@ -35,6 +37,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
         agreement: challenger -> share of pairs that agree, None while unknown.
         transitions: action -> how many.
         outcomes: what became of outcomes so far.
+        undecodable: reason -> bodies that could not be read; an answer's reasons begin with `answer_`.
     """
 
     deployment: str
@@ -47,6 +50,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Mapping[str, float | None]
     transitions: Mapping[str, int]
     outcomes: OutcomeCounts
+    undecodable: Mapping[str, int] = {}
     alarms: tuple[Alarm, ...] = ()
 
 
@@ -55,6 +59,9 @@ class Facts(msgspec.Struct, frozen=True):
 
     deployments: tuple[DeploymentFacts, ...]
     totals: Totals
+    observation_failures: int = 0
+    decisions_dropped: int = 0
+    outcomes_unknown: OutcomeCounts = OutcomeCounts()
 
 
 class SidecarCollector(Collector):
@@ -71,6 +78,7 @@ class SidecarCollector(Collector):
         yield from _workers(facts.totals)
         yield from _drift(facts.deployments)
         yield from _standing(facts.deployments)
+        yield from _control(facts)
 
 
 def render(collector: Collector) -> bytes:
@@ -184,7 +192,6 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
     transitions = CounterMetricFamily(
         "sidecar_transitions", "Promotions and rollbacks.", labels=("deployment", "action")
     )
-    outcomes = CounterMetricFamily("sidecar_outcomes", "Outcomes by what they met.", labels=("deployment", "state"))
     alarms = GaugeMetricFamily("sidecar_alarms", "Open alarms.", labels=("deployment", "severity"))
     for each in deployments:
         name = each.deployment
@@ -199,12 +206,35 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
                     gate.add_metric((name, table.challenger, verdict.name), _GATE_VALUES[verdict.verdict])
         for action, count in (dict.fromkeys(_TRANSITIONS, 0) | dict(each.transitions)).items():
             transitions.add_metric((name, action), count)
-        for state in OutcomeCounts.__struct_fields__:
-            outcomes.add_metric((name, state), getattr(each.outcomes, state))
         for severity in _SEVERITIES:
             here = sum(alarm.ended is None and alarm.severity == severity for alarm in each.alarms)
             alarms.add_metric((name, severity), here)
-    yield from (rows, agreement, gate, champion, generation, transitions, outcomes, alarms)
+    yield from (rows, agreement, gate, champion, generation, transitions, alarms)
+
+
+def _control(facts: Facts) -> Iterator[Metric]:
+    outcomes = CounterMetricFamily(
+        "sidecar_outcomes",
+        'Outcomes by what they met; deployment "" where nobody knows whose they are.',
+        labels=("deployment", "state"),
+    )
+    undecodable = CounterMetricFamily(
+        "sidecar_undecodable", "Bodies on the copy that could not be read.", labels=("deployment", "reason")
+    )
+    counted = [(each.deployment, each.outcomes) for each in facts.deployments] + [("", facts.outcomes_unknown)]
+    for name, counts in counted:
+        for state in OutcomeCounts.__struct_fields__:
+            outcomes.add_metric((name, state), getattr(counts, state))
+    for each in facts.deployments:
+        for reason, count in (dict.fromkeys(_UNREAD, 0) | dict(each.undecodable)).items():
+            undecodable.add_metric((each.deployment, reason), count)
+    yield from (outcomes, undecodable)
+    yield CounterMetricFamily(
+        "sidecar_observation_failures", "Steps of observation that failed.", value=facts.observation_failures
+    )
+    yield CounterMetricFamily(
+        "sidecar_decisions_dropped", "Rows not kept for their outcome.", value=facts.decisions_dropped
+    )
 
 
 def _badness(feature: FeatureDrift) -> tuple[bool, float, float, str]:

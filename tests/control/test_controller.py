@@ -41,6 +41,7 @@ class World:
         self.silent: set[str] = set()
         self.woken = 0
         self.judged = 0
+        self.turns_after = 1_000
         self.slow = asyncio.Event()
         self.slow.set()
 
@@ -58,7 +59,8 @@ class World:
 
     def gate_table(self, name: str, challenger: str) -> GateTable:
         self.judged += 1
-        fields: dict[str, Any] = {"verdict": self.verdict, "evidence": "sha256:e", "gates": ()}
+        verdict = "fail" if self.judged > self.turns_after else self.verdict
+        fields: dict[str, Any] = {"verdict": verdict, "evidence": "sha256:e", "gates": ()}
         return GateTable(deployment=name, champion="3", challenger=challenger, **fields)
 
     async def probe(self, target: Target) -> str | None:
@@ -215,6 +217,14 @@ async def test_a_silent_target_is_refused_unless_forced(world: Set) -> None:
     with pytest.raises(Refused, match="version 3"):
         await rollback(controller)
     assert (await rollback(controller, force=True)).to_version == "3"
+
+
+async def test_a_gate_that_turns_during_the_probe_still_counts(world: Set) -> None:
+    around, store, controller = world
+    around.turns_after = 1
+    with pytest.raises(Refused, match="the gates say fail"):
+        await promote(controller, force=True)
+    assert (await store.states())["fraud"].champion == "3"
 
 
 async def test_a_dry_run_does_everything_but_write(world: Set) -> None:
@@ -377,3 +387,30 @@ async def test_an_alarm_is_acknowledged_once_with_an_audit_entry(world: Set) -> 
         ("bob", "acknowledge", "feed team told")
     ]
     assert (await store.verify()).ok
+
+
+async def test_a_caller_that_goes_away_during_an_acknowledgement_leaves_a_sound_trail(world: Set) -> None:
+    _, store, controller = world
+    alarm = Alarm(
+        id="a1",
+        deployment="fraud",
+        kind="data.broken",
+        severity="critical",
+        says="amount: live = 0.01 × trained",
+        action="fix the feed",
+        since=NOW,
+        owner="risk",
+        acknowledged=False,
+    )
+    await store.carryover.save_alarm(alarm)
+    for turns in range(60):
+        await store.carryover.save_alarm(alarm)
+        calling = asyncio.create_task(controller.acknowledge("a1", actor="bob", reason="feed team told"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+    await controller.finish()
+    assert (await promote(controller)).to_version == "4"
+    found = await store.verify()
+    assert found.ok, found.fault

@@ -100,3 +100,26 @@ def test_reading_the_totals_twice_gives_the_same() -> None:
     workers.ended("a")
     workers.update(counts("b", 1))
     assert workers.totals() == workers.totals()
+
+
+def test_a_worker_that_comes_again_after_it_left_is_counted_once() -> None:
+    totals = WorkerTotals()
+    totals.update(counts("w0", shadows=[ShadowCounts("fraud", 1, "3", "4", mirrored=10)]))
+    totals.ended("w0")
+    assert totals.totals().workers == 0
+    assert totals.copies("fraud", 1, "4").mirrored == 10
+    totals.update(counts("w0", shadows=[ShadowCounts("fraud", 1, "3", "4", mirrored=15)]))
+    assert totals.totals().workers == 1
+    assert totals.copies("fraud", 1, "4").mirrored == 15
+    totals.ended("w0")
+    totals.update(counts("w0", shadows=[ShadowCounts("fraud", 1, "3", "4", mirrored=2)]))
+    assert totals.copies("fraud", 1, "4").mirrored == 17, "another process under the same name"
+
+
+def test_memory_of_workers_that_left_is_bounded_and_loses_nothing() -> None:
+    totals = WorkerTotals()
+    for number in range(500):
+        totals.update(counts(f"w{number}", shadows=[ShadowCounts("fraud", 1, "3", "4", mirrored=1)]))
+        totals.ended(f"w{number}")
+    assert totals.copies("fraud", 1, "4").mirrored == 500
+    assert len(totals._left) == 64

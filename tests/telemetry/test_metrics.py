@@ -165,3 +165,40 @@ def test_reasons_that_nobody_listed_are_still_shown() -> None:
     workers = WorkerTotals()
     workers.update(counts("a", 1, capture_dropped={"meteor": 3}))
     assert value(scrape(workers=workers), "sidecar_capture_dropped_total", reason="meteor") == 3
+
+
+def test_bodies_that_could_not_be_read_are_told_by_reason_with_zeros_for_the_others() -> None:
+    samples = scrape(facts(undecodable={"json": 3, "answer_shape": 2}))
+    counted = {reason: value(samples, "sidecar_undecodable_total", deployment="fraud", reason=reason) for reason in (
+        "json", "answer_shape", "encoding", "answer_encoding", "shared_memory", "too_large"
+    )}  # fmt: skip
+    assert counted == {
+        "json": 3, "answer_shape": 2, "encoding": 0, "answer_encoding": 0, "shared_memory": 0, "too_large": 0,
+    }  # fmt: skip
+
+
+def test_outcomes_that_belong_to_nobody_are_told_apart_from_a_deployments_own() -> None:
+    page = render(
+        SidecarCollector(
+            lambda: Facts(
+                (facts(outcomes=OutcomeCounts(matched=5)),),
+                WorkerTotals().totals(),
+                observation_failures=7,
+                decisions_dropped=8,
+                outcomes_unknown=OutcomeCounts(orphan=2),
+            )
+        )
+    ).decode()
+    assert 'sidecar_outcomes_total{deployment="fraud",state="matched"} 5.0' in page
+    assert 'sidecar_outcomes_total{deployment="",state="orphan"} 2.0' in page
+    assert "sidecar_observation_failures_total 7.0" in page
+    assert "sidecar_decisions_dropped_total 8.0" in page
+
+
+def test_every_reason_of_the_readers_is_in_the_closed_set() -> None:
+    from typing import get_args
+
+    from sidecar.payload.undecodable import Reason
+    from sidecar.telemetry.metrics import _REASONS
+
+    assert set(get_args(Reason)) == set(_REASONS)

@@ -1,0 +1,66 @@
+"""What a scrape of `/metrics` reads, gathered from control's parts at that moment.
+
+Called by the admin API through control's composition root. Does not: know the metrics' names (`telemetry` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sidecar.control.alarm_book import AlarmBook
+from sidecar.control.decisions import Decisions
+from sidecar.control.desk import Desk
+from sidecar.control.intake import Intake
+from sidecar.control.watch import DeploymentWatch
+from sidecar.reports import OutcomeCounts
+from sidecar.telemetry.counts import WorkerTotals
+from sidecar.telemetry.metrics import DeploymentFacts, Facts
+
+
+class Scrape:
+    """The parts that are asked."""
+
+    def __init__(
+        self,
+        watches: Mapping[str, DeploymentWatch],
+        desk: Desk,
+        alarms: AlarmBook,
+        *,
+        totals: WorkerTotals,
+        intake: Intake,
+        decisions: Decisions,
+    ) -> None:
+        self._watches = watches
+        self._desk = desk
+        self._alarms = alarms
+        self._totals = totals
+        self._intake = intake
+        self._decisions = decisions
+
+    def facts(self, now: float) -> Facts:
+        """All of them at `now`, seconds since the epoch."""
+        return Facts(
+            deployments=tuple(self._deployment(name, watch, now) for name, watch in self._watches.items()),
+            totals=self._totals.totals(),
+            observation_failures=self._intake.failures,
+            decisions_dropped=self._decisions.dropped,
+            outcomes_unknown=OutcomeCounts(**self._desk.outcome_counts[""]),
+        )
+
+    def _deployment(self, name: str, watch: DeploymentWatch, now: float) -> DeploymentFacts:
+        agreements = {version: seen.report(now).agreement for version, seen in watch.comparisons.items()}
+        training = watch.drift("training")
+        return DeploymentFacts(
+            deployment=name,
+            champion=watch.state.champion,
+            challengers=tuple(watch.comparisons),
+            generation=watch.state.generation,
+            rows_sampled=training.rows_sampled,
+            drift=(training, watch.drift("recent")),
+            gates=tuple(self._desk.gates(name, challenger) for challenger in watch.comparisons),
+            agreement={version: seen.value if seen is not None else None for version, seen in agreements.items()},
+            transitions=dict(self._desk.transitions[name]),
+            outcomes=OutcomeCounts(**self._desk.outcome_counts[name]),
+            undecodable=watch.undecodable,
+            alarms=self._alarms.open(name),
+        )

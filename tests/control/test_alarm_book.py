@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.control.alarm_book import AlarmBook
+from sidecar.reports import AlarmChange
+
+NOW = 1_700_000_000.0
+
+
+def change(key: str = "feature/amount", **changes: Any) -> AlarmChange:
+    fields: dict[str, Any] = {
+        "key": key, "kind": "drift.detected", "severity": "warning", "says": "amount moved", "action": "look",
+        "since": NOW - 5,
+    }  # fmt: skip
+    return AlarmChange(**fields | changes)
+
+
+def test_an_alarm_keeps_its_id_and_beginning_when_its_cause_is_found() -> None:
+    book = AlarmBook(())
+    (began,) = book.update("fraud", "risk", [change()], NOW)
+    (found,) = book.update("fraud", "risk", [change(kind="data.broken", since=NOW + 50)], NOW + 60)
+    assert (found.id, found.since, found.kind) == (began.id, NOW - 5, "data.broken")
+    assert book.broken("fraud")
+    assert not book.broken("other")
+
+
+def test_what_it_says_is_refreshed_without_being_news() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "risk", [change()], NOW)
+    assert book.update("fraud", "team", [change(says="amount moved far", action="run")], NOW + 1) == ()
+    (alarm,) = book.open()
+    assert (alarm.says, alarm.action, alarm.owner) == ("amount moved far", "run", "team")
+
+
+def test_another_severity_is_news() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "risk", [change()], NOW)
+    assert [a.severity for a in book.update("fraud", "risk", [change(severity="critical")], NOW + 1)] == ["critical"]
+
+
+def test_an_acknowledgement_stays_over_changes_and_takes_nothing_back() -> None:
+    book = AlarmBook(())
+    (stale,) = book.update("fraud", "risk", [change()], NOW)
+    book.update("fraud", "risk", [change(kind="data.broken", says="newer")], NOW + 1)
+    seen = book.acknowledged(stale)
+    assert (seen.acknowledged, seen.kind, seen.says) == (True, "data.broken", "newer")
+    book.update("fraud", "risk", [change(kind="data.broken", says="newest")], NOW + 2)
+    assert book.open()[0].acknowledged
+    (again,) = book.open()
+    assert book.acknowledged(again) == again
+
+
+def test_an_acknowledged_alarm_that_the_book_forgot_is_answered_for() -> None:
+    book = AlarmBook(())
+    (alarm,) = AlarmBook(()).update("fraud", "risk", [change()], NOW)
+    assert book.acknowledged(alarm).acknowledged
+    assert book.all() == ()
+    assert book.unsaved() == ()
+
+
+def test_an_alarm_that_no_longer_holds_ends_and_is_told_for_a_day() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "risk", [change()], NOW)
+    (ended,) = book.update("fraud", "risk", [], NOW + 10)
+    assert ended.ended == NOW + 10
+    assert book.open() == ()
+    (again,) = book.update("fraud", "risk", [change()], NOW + 20)
+    assert again.id != ended.id
+    assert [alarm.id for alarm in book.all()] == [again.id, ended.id]
+    book.update("fraud", "risk", [change()], NOW + 10 + 86_401)
+    assert [alarm.id for alarm in book.all()] == [again.id]
+
+
+def test_deployments_do_not_end_each_others_alarms_and_one_that_is_gone_ends_its_own() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "", [change()], NOW)
+    book.update("other", "", [change()], NOW)
+    assert {alarm.deployment for alarm in book.open()} == {"fraud", "other"}
+    assert [alarm.deployment for alarm in book.end_all_but(["fraud"], NOW + 1)] == ["other"]
+    assert [alarm.deployment for alarm in book.open()] == ["fraud"]
+
+
+def test_what_changed_is_unsaved_until_it_was_written_as_it_is() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "risk", [change()], NOW)
+    (first,) = book.unsaved()
+    book.update("fraud", "risk", [change(kind="data.broken")], NOW + 1)
+    book.saved(first)
+    (second,) = book.unsaved()
+    assert second.kind == "data.broken", "it changed while it was being written"
+    book.saved(second)
+    assert book.unsaved() == ()
+    book.acknowledged(second)
+    assert [alarm.acknowledged for alarm in book.unsaved()] == [True]
+
+
+def test_a_book_of_stored_alarms_goes_on_where_it_was() -> None:
+    first = AlarmBook(())
+    (alarm,) = first.update("fraud", "risk", [change()], NOW)
+    second = AlarmBook(first.all())
+    assert second.update("fraud", "risk", [change()], NOW + 100) == ()
+    assert second.open()[0].id == alarm.id
+
+
+def test_an_alarm_about_inputs_is_not_over_while_nobody_looks_at_them() -> None:
+    book = AlarmBook(())
+    book.update("fraud", "", [change(), change("mirror/4", kind="mirror.silent")], NOW)
+    ended = book.update("fraud", "", [], NOW + 1, inputs_known=False)
+    assert [alarm.kind for alarm in ended] == ["mirror.silent"]
+    assert [alarm.kind for alarm in book.open()] == ["drift.detected"]
+
+
+def test_names_that_are_no_text_do_not_break_the_book() -> None:
+    (alarm,) = AlarmBook(()).update("fraud", "", [change("feature/\ud800")], NOW)
+    assert alarm.id.isascii()
