@@ -1,4 +1,4 @@
-"""The demo's stage: a folder registry with both versions, two model servers, and a sidecar in front, all real processes."""
+"""The demo's stage, all real processes: a folder registry with both versions, two model servers, a sidecar in front."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StageFault(Exception):
 
 async def fill_registry(folder: Path) -> None:
     """Registers both versions as a training pipeline would: model, lineage, and the baseline of its training data."""
-    lineage = json.loads((_MODELS / "lineage.json").read_text())  # noqa: ASYNC240  before anything runs
+    lineage = json.loads((_MODELS / "lineage.json").read_text())
     rows, truth = payments.training_set()
     registry = open_registry(f"file:{folder}")
     for version in (CHAMPION, CHALLENGER):
@@ -93,6 +93,7 @@ async def process(arguments: list[str], ready: str) -> AsyncIterator[str]:
     """A `sidecar …` process while the context lasts; gives the line that said it is ready. Raises StageFault."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "sidecar.cli",
         *arguments,

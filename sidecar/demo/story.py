@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class Story:
         print(f"  … {ask}; in {self._patience_s:.0f} s the demo does it", flush=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
-                while not await done():
+                while not await done():  # noqa: ASYNC110  a person does it, elsewhere
                     await asyncio.sleep(_LOOK_S)
 
     def _champion_is(self, version: str) -> Callable[[], Awaitable[bool]]:
@@ -185,25 +186,43 @@ async def _demo(*, once: bool, port: int, admin_port: int) -> int:
             print(f"Payments are scored at {data_url}/v2/models/{MODEL}/infer by version {CHAMPION}", flush=True)
             traffic = Traffic(data_url, admin_url, rate_per_s=250 if once else 100)
             sending = asyncio.create_task(traffic.run(), name="traffic")
+            playing = asyncio.create_task(_play(admin_url, traffic, once=once), name="story")
             try:
-                async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-                    story = Story(session, admin_url, traffic, patience_s=0 if once else 60)
-                    await story.play()
+                # Traffic ends only by a fault, and then the story would wait in vain.
+                await asyncio.wait({sending, playing}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    raise NotSo("the traffic ended") from sending.exception()
+                await playing
                 if not once:
                     print("The story is told; traffic goes on until Ctrl-C.", flush=True)
                     await sending
             finally:
+                playing.cancel()
                 sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+                await asyncio.gather(sending, playing, return_exceptions=True)
     return 0
+
+
+async def _play(admin_url: str, traffic: Traffic, *, once: bool) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        await Story(session, admin_url, traffic, patience_s=0 if once else 60).play()
+
+
+async def _until_told(work: Coroutine[Any, Any, int]) -> int:
+    """Runs it; SIGTERM and a closed terminal end it as Ctrl-C does, so that no part of the stage is left behind."""
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work
 
 
 def main(*, once: bool, port: int, admin_port: int) -> int:
     """The process behind `sidecar demo`. 0 when every step came true, 1 with the step that did not."""
     try:
-        return asyncio.run(_demo(once=once, port=port, admin_port=admin_port))
+        return asyncio.run(_until_told(_demo(once=once, port=port, admin_port=admin_port)))
     except (NotSo, StageFault, aiohttp.ClientError, OSError) as fault:
         print(f"sidecar demo: {fault}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 1 if once else 0  # told to end: without --once that is how it ends

@@ -1,0 +1,92 @@
+"""The container image as its recipe says; no engine builds it here, so its properties are read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+
+import pytest
+
+from tests.architecture.source_trees import ROOT
+
+Step = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[Step]:
+    """Instruction and argument of each step, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
+
+
+@pytest.fixture(scope="module")
+def last(steps: list[Step]) -> dict[str, str]:
+    """The final stage; a later step overrides an earlier one."""
+    stages = [number for number, (word, _) in enumerate(steps) if word == "FROM"]
+    return dict(steps[stages[-1] :])
+
+
+def test_the_image_has_two_stages_on_one_slim_base(steps: list[Step]) -> None:
+    bases = [rest.split()[0] for word, rest in steps if word == "FROM"]
+
+    assert bases == ["python:3.11-slim"] * 2
+
+
+def test_whatever_is_installed_from_the_network_is_checked_against_a_hash(steps: list[Step]) -> None:
+    installs = [json.loads(rest) for word, rest in steps if word == "RUN" and "pip" in rest]
+
+    assert len(installs) == 4
+    for words in installs:
+        offline = "--no-index" in words or ("--no-deps" in words and "--no-build-isolation" in words)
+        assert "--require-hashes" in words or offline, words
+
+
+def test_every_file_that_is_copied_in_exists_and_is_let_through(steps: list[Step]) -> None:
+    copied = [shlex.split(rest)[:-1] for word, rest in steps if word == "COPY" and "--from" not in rest]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_through = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+
+    for name in [name for names in copied for name in names]:
+        assert (ROOT / name).exists(), name
+        assert name in let_through
+    assert "*" in ignored  # nothing else comes along
+    assert {name for names in copied for name in names} == set(let_through)
+
+
+def test_bytecode_and_state_stay_out() -> None:
+    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+
+    assert rules[rules.index("*") :][-2:] == ["**/__pycache__", "**/*.pyc"]  # last, so that nothing brings them back
+    assert not any("state" in rule for rule in rules if rule.startswith("!"))
+
+
+def test_it_runs_as_a_number_that_is_not_root(last: dict[str, str]) -> None:
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", last["USER"])
+
+
+def test_no_shell_stands_between_the_signal_and_the_process(steps: list[Step], last: dict[str, str]) -> None:
+    assert json.loads(last["ENTRYPOINT"]) == ["sidecar"]
+    assert json.loads(last["CMD"])[0] == "run"
+    assert last["STOPSIGNAL"] == "SIGTERM"
+    assert all(json.loads(rest) for word, rest in steps if word == "RUN")  # no step needs a shell either
+
+
+def test_the_state_is_on_a_volume_that_the_user_owns(steps: list[Step], last: dict[str, str]) -> None:
+    assert last["VOLUME"] == last["WORKDIR"] == "/var/lib/sidecar"
+    assert ("COPY", f"--from=build --chown={last['USER']} /state {last['VOLUME']}") in steps
+
+
+def test_the_health_check_is_python_that_asks_healthz_past_any_proxy(last: dict[str, str]) -> None:
+    program, flag, code = json.loads(last["HEALTHCHECK"].split(" CMD ")[1])
+
+    assert (program, flag) == ("python", "-c")
+    assert ast.parse(code)
+    assert "/healthz" in code
+    assert "ProxyHandler({})" in code
+
+
+def test_both_ports_are_told(last: dict[str, str]) -> None:
+    assert last["EXPOSE"].split() == ["8080", "8081"]

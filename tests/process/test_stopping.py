@@ -1,0 +1,157 @@
+"""How a sidecar ends: what was begun is answered, nothing is left behind, and the exit code says how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.process.whole_sidecar import (
+    Answer,
+    Make,
+    Model,
+    Sidecar,
+    ask_once,
+    command,
+    connect,
+    until,
+)
+
+
+class Held:
+    """A request that its model does not answer yet."""
+
+    def __init__(self, url: str, model: Model) -> None:
+        self._url = url
+        self._model = model
+        self.answer: Answer | None = None
+        self.fault: OSError | None = None
+        self._thread = threading.Thread(target=self._ask)
+        model.held.clear()
+        model.release.clear()
+        self._thread.start()
+        assert model.held.wait(10)
+
+    def _ask(self) -> None:
+        try:
+            self.answer = ask_once(self._url, headers={"x-hold": "yes"})
+        except OSError as fault:
+            self.fault = fault
+
+    def released(self) -> Answer | None:
+        """Lets the model answer; what came of it."""
+        self._model.release.set()
+        self._thread.join(15)
+        return self.answer
+
+
+@pytest.fixture
+def champion(models: dict[str, Model]) -> Iterator[Model]:
+    yield models["3"]
+    models["3"].release.set()
+
+
+def nothing_left(sidecar: Sidecar) -> bool:
+    return not any("sidecar" in command(pid) for pid in sidecar.family)
+
+
+def accepts(url: str) -> bool:
+    with contextlib.suppress(OSError), contextlib.closing(connect(url, 2)) as connection:
+        connection.connect()
+        return True
+    return False
+
+
+def test_a_request_in_flight_at_sigterm_is_answered_and_the_exit_is_clean(sidecar: Sidecar, champion: Model) -> None:
+    held = Held(sidecar.data, champion)
+
+    sidecar.process.send_signal(signal.SIGTERM)
+    until("that new callers are refused", lambda: not accepts(sidecar.data), 3)
+    answer = held.released()
+
+    assert answer is not None
+    assert (answer.status, answer.version) == (200, "3")
+    assert answer.headers["connection"] == "close"
+    assert sidecar.ended() == 0
+    assert nothing_left(sidecar)
+    assert not accepts(sidecar.data)
+    assert sidecar.sentences == []
+    assert sidecar.logged("child died") == []
+
+
+def test_a_request_longer_than_the_drain_is_cut_and_the_exit_code_says_so(make: Make, champion: Model) -> None:
+    sidecar = make(timeouts={"drain_s": 0.5}).start()
+    held = Held(sidecar.data, champion)
+
+    assert sidecar.stop() == 1
+    assert held.released() is None
+    assert nothing_left(sidecar)
+
+
+def test_a_reload_that_lengthens_the_drain_counts_at_the_stop(make: Make, champion: Model) -> None:
+    sidecar = make(timeouts={"drain_s": 0.1}).start()
+    sidecar.write(sidecar.settings | {"timeouts": {"drain_s": 20}})
+    sidecar.process.send_signal(signal.SIGHUP)
+    until("the reload", lambda: sidecar.logged("the configuration was reloaded"))
+    held = Held(sidecar.data, champion)
+
+    sidecar.process.send_signal(signal.SIGTERM)
+    # Longer than the drain that it began with, and the time that is added to it before the kill.
+    threading.Event().wait(3.5)
+
+    answer = held.released()
+    assert answer is not None
+    assert answer.status == 200
+    assert sidecar.ended() == 0
+
+
+def test_a_second_interrupt_ends_it_at_once(sidecar: Sidecar, champion: Model) -> None:
+    held = Held(sidecar.data, champion)
+    os.killpg(sidecar.process.pid, signal.SIGINT)  # as a terminal does
+    until("that new callers are refused", lambda: not accepts(sidecar.data), 3)
+    assert sidecar.process.poll() is None
+
+    os.killpg(sidecar.process.pid, signal.SIGINT)
+
+    assert sidecar.ended(5) == 130
+    assert held.released() is None
+    assert nothing_left(sidecar)
+
+
+def test_one_interrupt_drains_as_sigterm_does(sidecar: Sidecar, champion: Model) -> None:
+    held = Held(sidecar.data, champion)
+    os.killpg(sidecar.process.pid, signal.SIGINT)
+
+    answer = held.released()
+
+    assert answer is not None
+    assert answer.status == 200
+    assert sidecar.ended() == 0
+
+
+@pytest.mark.parametrize("moment", ["supervisor", "control", "worker"])
+def test_sigterm_while_it_starts_ends_it_cleanly(make: Make, moment: str) -> None:
+    sidecar = make().begin()
+
+    def begun() -> bool:
+        if moment == "supervisor":
+            return "sidecar.supervisor" in command(sidecar.process.pid)
+        return bool(sidecar.child(f"sidecar.app.{moment}"))
+
+    until(moment, begun)
+    assert sidecar.stop(within_s=20) == 0
+    assert nothing_left(sidecar)
+    assert sidecar.sentences == []
+
+
+def test_a_closed_terminal_reloads_and_ends_nothing(sidecar: Sidecar) -> None:
+    os.killpg(sidecar.process.pid, signal.SIGHUP)
+
+    until("the reload", lambda: sidecar.logged("the configuration was reloaded"))
+    assert ask_once(sidecar.data).status == 200
+    assert sidecar.logged("child died") == []
+    assert sidecar.stop() == 0
