@@ -49,6 +49,7 @@ lock:
 	uv pip compile --quiet --universal --no-emit-index-url --no-annotate --generate-hashes pyproject.toml -o locks/core.txt
 	uv pip compile --quiet --universal --no-emit-index-url --no-annotate --generate-hashes pyproject.toml --extra test -c locks/core.txt -o locks/test.txt
 	uv pip compile --quiet --universal --no-emit-index-url --no-annotate --generate-hashes pyproject.toml --extra examples -o locks/examples.txt
+	printf 'hatchling>=1.27,<2\n' | uv pip compile --quiet --universal --no-emit-index-url --no-annotate --generate-hashes - -o locks/build.txt
 
 clean:
 	rm -rf .venv .venv-examples .cache .mypy_cache .ruff_cache .pytest_cache

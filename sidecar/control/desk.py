@@ -127,6 +127,7 @@ class Desk:
             champion=watch.state.champion,
             challenger=version,
             baseline_digest=watch.baseline.digest if watch.baseline is not None else None,
+            watched_rows=watch.watched_rows,
             comparison=watch.comparisons[version].report(now),
             quality=paired if paired.matched else None,
             open_alarms=self._alarms.open(name),

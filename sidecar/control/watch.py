@@ -241,6 +241,11 @@ class DeploymentWatch:
         """Bodies that could not be read, by reason; those of answers are told apart."""
         return dict(self.unread_requests) | {f"answer_{why}": n for why, n in self.unread_answers.items()}
 
+    @property
+    def watched_rows(self) -> int:
+        """Live rows that were read and counted against the present baseline."""
+        return self.drift_observer.rows_sampled if self.drift_observer is not None else 0
+
     def drift(self, against: Literal["training", "recent"] = "training") -> DriftReport:
         """Live against training, or the last buckets against all before. Without a baseline nothing is judged."""
         answers = self.unread_answers.total() - self._answers_before

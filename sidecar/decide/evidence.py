@@ -25,6 +25,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         baseline_digest: of the baseline that inputs are watched against; None where there is none.
+        watched_rows: live rows that were read and counted against it.
         quality: None while no version's rows have an outcome.
         open_alarms: of this deployment; others are ignored.
         lineage: the challenger's registry fields, empty without a registry.
@@ -34,6 +35,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     champion: str
     challenger: str
     baseline_digest: str | None
+    watched_rows: int
     comparison: ComparisonReport
     quality: PairedQuality | None
     open_alarms: tuple[Alarm, ...]

@@ -30,6 +30,7 @@ GATES: Mapping[str, Callable[[Any, Evidence, float], Finding]] = {
     "outcome": quality_gates.outcome,
     "inputs": quality_gates.inputs,
     "lineage": quality_gates.lineage,
+    "approvals": quality_gates.approvals,
 }
 
 

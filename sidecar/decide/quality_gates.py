@@ -1,4 +1,4 @@
-"""Gates on what is true rather than on what was answered: outcome, inputs, lineage.
+"""Gates on what is true rather than on what was answered: outcome, inputs, lineage, approvals.
 
 Keeps: the outcome gate looks at pairs with the same outcome only, by tests that stay valid at every look; no
 outcome and no baseline are `insufficient`, never pass, and so are outcomes on which accuracy could not tell a
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sidecar.config import InputsGate, LineageGate, OutcomeGate
+from sidecar.config import ApprovalsGate, InputsGate, LineageGate, OutcomeGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
 from sidecar.reports import PairedQuality
@@ -19,6 +19,8 @@ from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superi
 
 # Beyond this E is a certainty for people, and e**x would overflow for machines.
 _MOST_LOG_E = 690.0
+# Fewer rows could not show that an input is broken.
+_WATCHED_ROWS = 100
 
 
 def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
@@ -99,7 +101,20 @@ def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
             " it under `baseline:`"
         )
         return Finding("insufficient", "no baseline", required, 0, says)
-    return Finding("pass", "none open", required, 0, "no data.broken alarm is open")
+    watched = evidence.watched_rows
+    if watched < _WATCHED_ROWS:
+        says = (
+            f"{watched:,} of {_WATCHED_ROWS} rows were read and watched; if traffic flows, `sidecar drift` counts what"
+            " could not be read"
+        )
+        return Finding("insufficient", "none open", required, watched, says)
+    return Finding("pass", "none open", required, watched, "no data.broken alarm is open")
+
+
+def approvals(policy: ApprovalsGate, evidence: Evidence, now: float) -> Finding:
+    """People who agreed. The settings do not let anyone be asked for yet, so nothing is missing."""
+    del evidence, now
+    return Finding("pass", 0.0, float(policy.min), 0, "no approval is asked for")
 
 
 def lineage(policy: LineageGate, evidence: Evidence, now: float) -> Finding:

@@ -90,6 +90,11 @@ class DriftObserver:
         if self._waiting_rows >= FLUSH_ROWS:
             self._flush()
 
+    @property
+    def rows_sampled(self) -> int:
+        """Rows that were counted."""
+        return self._rows_sampled
+
     def pass_over(self, rows: int) -> None:
         """Counts rows that were seen but not sampled."""
         self._reports.clear()

@@ -51,6 +51,7 @@ def evidence(**changes: Any) -> Evidence:
         "champion": "3",
         "challenger": "4",
         "baseline_digest": "sha256:ba5e",
+        "watched_rows": 9_980,
         "comparison": msgspec.structs.replace(REPORT, **in_report),
         "quality": quality(200, 100, 9_700),
         "open_alarms": (),

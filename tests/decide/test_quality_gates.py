@@ -86,12 +86,21 @@ def test_a_smaller_alpha_asks_for_more_evidence() -> None:
         ({"open_alarms": (alarm(deployment="other"),)}, "pass", ""),
         ({"open_alarms": (alarm(kind="drift.detected"),)}, "pass", ""),
         ({"baseline_digest": None}, "insufficient", "sidecar baseline build"),
+        ({"watched_rows": 0}, "insufficient", "0 of 100 rows were read"),
+        ({"watched_rows": 99}, "insufficient", "could not be read"),
+        ({"watched_rows": 99, "open_alarms": (alarm(),)}, "fail", ""),
         ({"baseline_digest": None, "open_alarms": (alarm(),)}, "fail", ""),
     ],
 )
 def test_the_inputs_gate_judges(changes: dict[str, Any], verdict: str, says: str) -> None:
     found = GATES["inputs"](Gates().inputs, evidence(**changes), NOW)
     assert (found.verdict, says in found.says) == (verdict, True), found
+
+
+def test_no_approval_is_asked_for_and_asking_for_one_is_refused() -> None:
+    assert GATES["approvals"](Gates().approvals, evidence(), NOW).verdict == "pass"
+    with pytest.raises(ValueError, match="only 0"):
+        Gates.model_validate({"approvals": {"min": 1}})
 
 
 @pytest.mark.parametrize(
