@@ -151,6 +151,7 @@ class Control:
             carryover=self._store.carryover,
             decisions=self._decisions,
             registry=self._registry,
+            keep_table=self._publisher.keep,
             attempt=self._intake.attempt,
             clock=time.time,
         )

@@ -77,9 +77,10 @@ async def _to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
 class Database:
     """An open SQLite file. Made by `open`, given back by `close`."""
 
-    def __init__(self, path: Path, engine: AsyncEngine) -> None:
+    def __init__(self, path: Path, engine: AsyncEngine, file: os.stat_result) -> None:
         self.path = path
         self._engine = engine
+        self._file = file
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -87,13 +88,15 @@ class Database:
         """Opens or creates the file; StoreError when SQLite finds it damaged."""
         try:
             # Created here and not by SQLite, so that only the owner may read it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.fstat(created)
+            os.close(created)
         except OSError as error:
             raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from error
         engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
-        database = cls(path, engine)
+        database = cls(path, engine, file)
         try:
             await database._check()
         except BaseException:
@@ -119,12 +122,25 @@ class Database:
         except TimeoutError:
             raise _unavailable(self.path, "database is locked") from None
         try:
+            self._check_place()
             async with self._engine.begin() as connection:
                 yield Transaction(connection)
         except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
             raise _unavailable(self.path, str(getattr(error, "orig", error))) from error
         finally:
             self._turn.release()
+
+    def _check_place(self) -> None:
+        """SQLite would go on in a file that was removed, and everything written there ends with this process."""
+        try:
+            there = os.path.samestat(self.path.stat(), self._file)
+        except OSError:
+            there = False
+        if not there:
+            raise Unavailable(
+                f"{self.path} was removed or replaced while the sidecar ran, nothing was changed: restore the folder"
+                f" {self.path.parent} from a backup if it matters, then start the sidecar again"
+            )
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:

@@ -1,8 +1,9 @@
 """Brings the routing table to the workers: over the link at once, and to disk for those that start without control.
 
 Keeps: what was decided goes out, whatever the disk says: without a number from the store the table takes the next one,
-and a table that could not be written is written with the next settling. Numbers only grow while control lives.
-Does not: decide what is routed. Called by control's composition root: `send` in order, `settle` as long as it takes.
+and a table that could not be written, or that the disk lost, is written again. Numbers only grow while control lives.
+Does not: decide what is routed. Called by control's composition root: `send` in order, `settle` as long as it takes,
+`keep` by the clock.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Publisher:
         self._carryover = carryover
         self._intake = intake
         self._serial = 0
+        self._newest: bytes | None = None
         self._unwritten: bytes | None = None
         self._writing = asyncio.Lock()
 
@@ -48,8 +50,8 @@ class Publisher:
         known = tuple(deployment for deployment in settings.deployments if deployment.name in states)
         self._serial = await self._next_serial()
         table = routing_table(settings.model_copy(update={"deployments": known}), states, self._serial)
-        self._unwritten = msgspec.msgpack.encode(table)
-        self._intake.publish(table, self._unwritten)
+        self._newest = self._unwritten = msgspec.msgpack.encode(table)
+        self._intake.publish(table, self._newest)
 
     async def settle(self) -> bool:
         """Writes the newest table; True once every connected worker routes by it, False if one is late."""
@@ -58,6 +60,16 @@ class Publisher:
             if encoded is not None:
                 await self._write(encoded)
         return await self._intake.wait_acknowledged(ACKNOWLEDGE_S)
+
+    async def keep(self) -> None:
+        """Writes the newest table if the disk has another one or none: a worker that starts has no other source.
+
+        Never raises. A folder that was removed is made again.
+        """
+        async with self._writing:
+            encoded = self._newest
+            if encoded is not None and await asyncio.to_thread(_content, self._path) != encoded:
+                await self._write(encoded)
 
     async def _next_serial(self) -> int:
         try:
@@ -71,9 +83,22 @@ class Publisher:
 
     async def _write(self, encoded: bytes) -> None:
         try:
-            await asyncio.to_thread(write_whole, self._path, encoded)
+            await asyncio.to_thread(_write, self._path, encoded)
         except OSError as error:
             log.warning("the routing table is not on disk", extra={"fields": {"says": error.strerror}})
         else:
             if self._unwritten is encoded:
                 self._unwritten = None
+
+
+def _content(path: Path) -> bytes | None:
+    """What is on disk; None when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(path: Path, encoded: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, encoded)

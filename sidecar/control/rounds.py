@@ -1,4 +1,4 @@
-"""What control does by the clock: every second the watches, every few seconds snapshots and the registry.
+"""What control does by the clock: every second the watches, every few seconds snapshots, table on disk, registry.
 
 Level-triggered: each round works from what stands, so a missed one or a restart is harmless. Every kind of round has
 its own pace, and a slow disk or registry delays no other. A step that fails is logged and tried again next time.
@@ -26,6 +26,7 @@ log = logging.getLogger("sidecar.control.rounds")
 
 ROUND_S = 1.0
 SNAPSHOT_S = 5.0
+TABLE_S = 5.0
 REGISTRY_S = 10.0
 EXPIRY_S = 600.0
 _EVENT_OF = {
@@ -52,6 +53,7 @@ class Rounds:
         carryover: Carryover,
         decisions: Decisions,
         registry: RegistrySync,
+        keep_table: Callable[[], Awaitable[None]],
         attempt: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
     ) -> None:
@@ -63,6 +65,7 @@ class Rounds:
         self._carryover = carryover
         self._decisions = decisions
         self._registry = registry
+        self._keep_table = keep_table
         self._attempt = attempt
         self._clock = clock
         self._ready: dict[tuple[str, str], int] = {}
@@ -72,6 +75,7 @@ class Rounds:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(ROUND_S, "round", self.round))
             group.create_task(self._every(SNAPSHOT_S, "snapshots", self.save))
+            group.create_task(self._every(TABLE_S, "routing table", self._keep_table))
             group.create_task(self._every(REGISTRY_S, "registry", self.ask_registry))
             group.create_task(self._every(EXPIRY_S, "expiry", self._expire))
 

@@ -29,7 +29,18 @@ class ShadowLeg:
     """One copy on its way: connects, sends, collects the answer up to a cap, and tells the gathering how it ended."""
 
     to_head = False
-    __slots__ = ("_counts", "_gathering", "_mirror", "_parts", "_sent_at", "_shadow", "_size", "_upstream", "deadline")
+    __slots__ = (
+        "_counts",
+        "_gathering",
+        "_mirror",
+        "_parts",
+        "_sent_at",
+        "_shadow",
+        "_size",
+        "_upstream",
+        "deadline",
+        "granted",
+    )
 
     def __init__(self, mirror: Mirror, gathering: Gathering, shadow: Shadow, counts: ShadowCounts, now: float) -> None:
         self._mirror = mirror
@@ -38,6 +49,7 @@ class ShadowLeg:
         self._counts = counts
         self._parts: list[bytes] = []
         self._size = 0
+        self.granted = 0
         self._sent_at = 0.0
         self._upstream: Upstream | None = None
         self.deadline = now + shadow.timeout_s
@@ -63,9 +75,12 @@ class ShadowLeg:
     def answered(self, head: AnswerHead, parts: list[bytes], *, complete: bool) -> None:
         size = sum(map(len, parts))
         self._size += size
-        if self._gathering.hold(size):
-            self._parts += parts
-        if self._size > self._mirror.answer_bytes:
+        fits = self._size <= self._mirror.answer_bytes and self._mirror.grant(self._shadow, size)
+        if fits:
+            self.granted += size
+            if self._gathering.hold(size):
+                self._parts += parts
+        if not fits:
             if not complete:  # else the connection serves others already
                 self._abandon()
             self._end(None, "too_large")
@@ -110,6 +125,7 @@ class Mirror:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._inflight: dict[tuple[str, int, str, str], int] = {}
+        self._unfinished: dict[tuple[str, int, str, str], int] = {}
         self.legs: set[ShadowLeg] = set()
         self.held_bytes = 0
 
@@ -164,12 +180,26 @@ class Mirror:
         gathering.expect_shadow()
         plane.shadow_pool(shadow).serve(leg)
 
+    def grant(self, shadow: Shadow, size: int) -> bool:
+        """Room for more of a challenger's unfinished answers: a quarter of mirror_bytes, and at least one answer.
+
+        One challenger that begins large answers and stalls must not cost the others their copies.
+        """
+        key, most = _key(shadow), max(self._plane.bounds.mirror_bytes // 4, self.answer_bytes)
+        held = self._unfinished.get(key, 0) + size
+        if held > most:
+            return False
+        self._unfinished[key] = held
+        return True
+
     def remove(self, leg: ShadowLeg, shadow: Shadow) -> bool:
         """Takes an ended leg off the books; False if it had ended before."""
         if leg not in self.legs:
             return False
         self.legs.remove(leg)
         self._inflight[_key(shadow)] -= 1
+        if leg.granted:
+            self._unfinished[_key(shadow)] -= leg.granted
         return True
 
     def tick(self, now: float) -> None:

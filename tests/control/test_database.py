@@ -87,3 +87,22 @@ async def test_a_statement_that_fails_while_its_caller_is_cancelled_ends_as_canc
     async with database.begin() as connection:
         assert (await connection.execute(text("SELECT 1"))).scalar() == 1
     await database.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_nothing_is_written_into_a_file_that_was_removed_or_replaced(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "a.db"
+    database = await Database.open(path)
+    async with database.begin() as connection:
+        await connection.execute(text("CREATE TABLE t (n INTEGER)"))
+    path.rename(tmp_path / "elsewhere.db")
+    if replaced:
+        path.touch()
+    with pytest.raises(Unavailable, match=r"a\.db was removed or replaced while the sidecar ran, nothing was changed"):
+        async with database.begin() as connection:
+            await connection.execute(text("INSERT INTO t VALUES (1)"))
+    path.unlink(missing_ok=True)
+    (tmp_path / "elsewhere.db").rename(path)
+    async with database.begin() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM t"))).scalar() == 0
+    await database.close()

@@ -134,3 +134,38 @@ async def test_a_deployment_without_a_state_is_left_out_and_the_others_are_route
         publishing_to, sent = publisher(store, tmp_path / "table", settings)
         await publishing_to.send(STATES)
     assert [route.deployment for route in sent.tables[0].routes] == ["fraud"]
+
+
+@pytest.mark.parametrize("lost", ["file", "folder", "content", "write"])
+async def test_a_table_that_the_disk_lost_is_written_again_so_that_a_worker_can_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    path = tmp_path / "state" / "table"
+
+    def fails(_path: Path, _content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with opened(tmp_path) as store:
+        publishing_to, _ = publisher(store, path)
+        await publishing_to.keep()
+        assert not path.exists(), "nothing was decided yet"
+        await publishing_to.send(STATES)
+        await publishing_to.settle()
+        if lost == "write":
+            await publishing_to.send(STATES)
+            with monkeypatch.context() as patched:
+                patched.setattr(publishing, "write_whole", fails)
+                await publishing_to.settle()
+                await publishing_to.keep()
+            assert on_disk(path) == 1
+        elif lost == "content":
+            path.write_bytes(b"damaged")
+        else:
+            path.unlink()
+            if lost == "folder":
+                path.parent.rmdir()
+        await publishing_to.keep()
+        assert on_disk(path) == (2 if lost == "write" else 1)
+        written = path.stat().st_ino
+        await publishing_to.keep()
+        assert path.stat().st_ino == written, "what is right is left alone"

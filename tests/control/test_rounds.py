@@ -29,6 +29,7 @@ class World:
         self.at = NOW
         self.verdict: Verdict = "insufficient"
         self.failures: list[Exception] = []
+        self.tables_kept = 0
         self.watches = {"fraud": DeploymentWatch(deployment(), state(), baseline(), NOW)}
         self.alarms = AlarmBook(())
         self.events: list[Event] = []
@@ -44,9 +45,13 @@ class World:
             carryover=carryover,
             decisions=decisions,
             registry=RegistrySync(None),
+            keep_table=self.keep_table,
             attempt=self.attempt,
             clock=lambda: self.at,
         )
+
+    async def keep_table(self) -> None:
+        self.tables_kept += 1
 
     def gate_table(self, name: str, challenger: str) -> GateTable:
         fields: dict[str, Any] = {"verdict": self.verdict, "evidence": "sha256:e", "gates": ()}
@@ -162,7 +167,7 @@ async def test_a_deployment_without_a_watch_is_not_asked_for(world: World) -> No
 async def test_each_kind_of_round_has_its_pace_and_one_that_fails_comes_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ROUND_S", "SNAPSHOT_S", "REGISTRY_S", "EXPIRY_S"):
+    for name in ("ROUND_S", "SNAPSHOT_S", "TABLE_S", "REGISTRY_S", "EXPIRY_S"):
         monkeypatch.setattr(pacing, name, 0.001)
     calls: dict[str, int] = dict.fromkeys(("round", "save", "ask_registry", "expire"), 0)
     done = asyncio.Event()
@@ -172,7 +177,7 @@ async def test_each_kind_of_round_has_its_pace_and_one_that_fails_comes_again(
             calls[name] += 1
             if name == "ask_registry":
                 await asyncio.Event().wait()  # a registry that never answers
-            if min(calls["round"], calls["save"], calls["expire"]) > 2:
+            if min(calls["round"], calls["save"], calls["expire"], world.tables_kept) > 2:
                 done.set()
             if name == "save":
                 raise Unavailable("the disk is full")

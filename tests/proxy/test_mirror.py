@@ -167,6 +167,27 @@ async def test_answers_count_as_held_too_and_what_does_not_fit_is_served_all_the
     assert world.copies == (8, 0, {"timeout": 8}, {})
 
 
+async def test_a_challenger_that_begins_large_answers_and_stalls_costs_others_no_copy(world: World) -> None:
+    begun = b"HTTP/1.1 200 OK\r\ncontent-length: 99000\r\n\r\n" + b"x" * 98_000
+
+    async def begins(connection: Connection) -> None:
+        await connection.request()
+        connection.send(begun)
+        await asyncio.Event().wait()
+
+    await world.shadowed(answering(), begins, shadow={"max_inflight": 100})
+    caller = await world.caller()
+    for number in range(1, 7):
+        assert (await caller.ask(post())).status == 200
+        await until(lambda number=number: world.copies[0] == number)  # type: ignore[misc]
+    await until(lambda: world.copies == (6, 0, {"too_large": 5}, {}))
+    assert 0 < world.plane.mirror.held_bytes <= 100_000 + 100
+    world.later(6)
+    await world.quiet()
+    assert world.copies == (6, 0, {"too_large": 5, "timeout": 1}, {})
+    assert (world.capture_dropped, len(world.offered)) == ({}, 6)
+
+
 async def test_bodies_still_coming_in_count_as_held(world: World) -> None:
     await world.shadowed(answering(), answering())
     callers = [await world.caller() for _ in range(6)]
