@@ -124,6 +124,7 @@ async def test_without_control_traffic_goes_on_and_the_link_comes_back(
     world: World, control: Control, link: Link
 ) -> None:
     await connect(world, link)
+    await until(lambda: control.writers)  # or it would be accepted after the stop, and stay
     await control.stop()
     await until(lambda: not world.plane.control_up)
     link.tick()  # nobody there
@@ -141,6 +142,7 @@ async def test_an_exchange_that_ends_after_control_left_is_counted(world: World,
     await connect(world, link)
     await (await world.caller()).ask(post())
     await until(lambda: link._batch_exchanges == 1)
+    await until(lambda: control.writers)
     await control.stop()
     await until(lambda: not world.plane.control_up)
     assert world.capture_dropped == {"control_down": 1}
