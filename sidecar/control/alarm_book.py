@@ -1,6 +1,7 @@
 """The open alarms of all deployments: one id from an alarm's beginning to its end, whatever its kind becomes.
 
-Keeps: an alarm that began as `drift.detected` and whose cause is found becomes `data.broken` under the same id; its
+Keeps: an alarm that began as `drift.detected` and whose cause is found becomes `data.broken` under the same id, and
+never goes back; its
 beginning and an acknowledgement stay; what it says is as fresh as the last look. What changed is `unsaved` until it
 was written, so that a disk that was full for a while loses nothing.
 Does not: decide what is an alarm (`observe` does), or write. Called by the rounds and the desk.
@@ -37,6 +38,10 @@ class AlarmBook:
         still: set[str] = set()
         for change in holding:
             opened = self._open(deployment, change.key)
+            if opened is not None and opened.kind == "data.broken" and change.kind == "drift.detected":
+                # A new watch has too few rows to name the cause again. What was known stays known until the end.
+                still.add(opened.id)
+                continue
             alarm = Alarm(
                 id=opened.id if opened is not None else _new_id(deployment, change.key, now),
                 deployment=deployment,

@@ -25,6 +25,20 @@ def test_an_alarm_keeps_its_id_and_beginning_when_its_cause_is_found() -> None:
     assert not book.broken("other")
 
 
+def test_a_broken_input_stays_known_as_broken_until_it_ends() -> None:
+    book = AlarmBook(())
+    broken = change(
+        kind="data.broken", severity="critical", says="amount: live = 0.01 × trained", action="fix the feed"
+    )
+    book.update("fraud", "risk", [broken], NOW)
+    assert book.update("fraud", "risk", [change(says="no cause yet", severity="info")], NOW + 1) == ()
+    (alarm,) = book.open()
+    assert (alarm.kind, alarm.severity, alarm.says) == ("data.broken", "critical", "amount: live = 0.01 × trained")
+    assert book.broken("fraud")
+    assert [a.ended for a in book.update("fraud", "risk", [], NOW + 2)] == [NOW + 2]
+    assert not book.broken("fraud")
+
+
 def test_what_it_says_is_refreshed_without_being_news() -> None:
     book = AlarmBook(())
     book.update("fraud", "risk", [change()], NOW)
