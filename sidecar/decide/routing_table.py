@@ -14,14 +14,37 @@ import msgspec
 from sidecar.address import Address
 
 
+class Trust(msgspec.Struct, frozen=True):
+    """TLS to a model server, always verified. Files are PEM; an empty one means: the system's authorities, no client
+    certificate, the destination's own host name.
+    """
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """TLS in front. With `client_ca_file` callers must show a certificate of that authority."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+
+
 class Destination(msgspec.Struct, frozen=True):
-    """A version and where its requests go. Exactly one of `unix` and `host` is set; `path` replaces the caller's."""
+    """A version and where its requests go. Exactly one of `unix` and `host` is set; `path` replaces the caller's.
+
+    `trust` is there where TLS is spoken.
+    """
 
     version: str
     host: str
     port: int
     unix: str
     path: str | None
+    trust: Trust | None = None
 
     @property
     def authority(self) -> str:
@@ -29,18 +52,41 @@ class Destination(msgspec.Struct, frozen=True):
         return str(Address(self.host, self.port)) if self.host else "localhost"
 
 
+class BreakerPolicy(msgspec.Struct, frozen=True):
+    """When a challenger is paused: after `failures` in a row, for `open_s`, doubled each time up to `max_open_s`."""
+
+    failures: int = 5
+    open_s: float = 5.0
+    max_open_s: float = 60.0
+
+
 class Shadow(msgspec.Struct, frozen=True):
-    """A challenger and the bounds on its copies."""
+    """A challenger and the bounds on its copies.
+
+    Attributes:
+        copy_bytes: what its unfinished copies (request bodies and answers) may hold in one worker.
+        max_per_s: copies per second and worker, reached over `ramp_s` after a start or a recovery; 0.0 is no ceiling.
+        headers: header lines of its own that every copy carries, in place of the caller's of the same name.
+    """
 
     to: Destination
     fraction: float
     timeout_s: float
     max_inflight: int
     enabled: bool
+    copy_bytes: int = 4_194_304
+    max_per_s: float = 0.0
+    ramp_s: float = 10.0
+    breaker: BreakerPolicy = BreakerPolicy()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One deployment's inference route. `prefix` is `match` without its star where it had one."""
+    """One deployment's inference route. `prefix` is `match` without its star where it had one.
+
+    `sticky` names the header, in lower case, whose value decides which copies a fraction takes; empty: the request id.
+    `upgrades` tells whether a WebSocket or another upgrade is tunnelled to the champion.
+    """
 
     deployment: str
     match: str
@@ -49,6 +95,8 @@ class Route(msgspec.Struct, frozen=True):
     generation: int
     champion: Destination
     shadows: tuple[Shadow, ...]
+    sticky: str = ""
+    upgrades: bool = False
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -70,15 +118,31 @@ class Bounds(msgspec.Struct, frozen=True):
     idle_client_s: float
     idle_upstream_s: float
     drain_s: float
+    body_bytes_per_s: int = 0
+    memory_bytes: int = 0
+
+
+class AccessLog(msgspec.Struct, frozen=True):
+    """The share of requests that are logged, by request id, and the file; an empty path is standard output."""
+
+    fraction: float = 0.0
+    path: str = ""
 
 
 class RoutingTable(msgspec.Struct, frozen=True):
-    """Everything a worker routes by. `serial` grows with every change, over restarts too."""
+    """Everything a worker routes by. `serial` grows with every change, over restarts too.
+
+    `upgrades` speaks of requests that go to `upstream`; `trace` asks for a span around every request.
+    """
 
     serial: int
     routes: tuple[Route, ...]
     upstream: Destination | None
     bounds: Bounds
+    upgrades: bool = False
+    certificate: Certificate | None = None
+    access_log: AccessLog = AccessLog()
+    trace: bool = False
 
 
 class Router:
@@ -100,6 +164,9 @@ class Router:
         return None
 
 
-def copied(request_id: bytes, fraction: float) -> bool:
-    """Whether a request falls into a challenger's fraction: deterministic by id, the same on every replica."""
-    return fraction >= 1.0 or crc32(request_id) < fraction * 4_294_967_296.0
+def copied(key: bytes, fraction: float) -> bool:
+    """Whether a request falls into a challenger's fraction: deterministic by its key, the same on every replica.
+
+    The key is the request id, or the value of the route's sticky header.
+    """
+    return fraction >= 1.0 or crc32(key) < fraction * 4_294_967_296.0
