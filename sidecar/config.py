@@ -1,23 +1,38 @@
-"""Typed settings: the only place with defaults, and the only place where a setting's meaning is checked.
+"""Typed settings: with its parts (`config_gates`, `config_versions`) the only place with defaults.
 
-Frozen once parsed. Unknown keys are refused here; `config_file` adds file, line and nearest key. Reads no file,
-no environment and no clock. Read by `app` (which hands each part its own piece), `decide` and `cli`.
+Frozen once parsed. A section's meaning is checked here, what sections mean for each other and for the files that they
+name in `config_rules`; `config_file` adds file, line and nearest key. Reads no file, no environment and no clock.
+Read by `app` (which hands each part its own piece), `control`, `decide` and `cli`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sidecar.address import Address, parse_listen
-from sidecar.config_values import Bytes, Host, Listen, Name, Path, Quantile, Seconds, Share, Url, Version
+from sidecar.config_gates import Gates
+from sidecar.config_values import (
+    Bytes,
+    BytesOrOff,
+    Endpoint,
+    File,
+    HeaderName,
+    Host,
+    Listen,
+    Name,
+    Path,
+    Seconds,
+    Section,
+    Share,
+    Url,
+    Variable,
+)
+from sidecar.config_versions import Challenger, Champion, ClientTls
 
-
-class Section(BaseModel):
-    """A part of the file: frozen, strict; no unknown keys, and no infinities, which would switch a check off unseen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+_LOGGED_SHARE = 0.01
+_TRACED_SHARE = 0.01
 
 
 class Token(Section):
@@ -63,25 +78,6 @@ class Match(Section):
     path: Path
 
 
-class Champion(Section):
-    """The version whose answers the caller gets."""
-
-    version: Version
-    url: Url
-    path: Path | None = None
-
-
-class Challenger(Section):
-    """A version that scores copies in the shadow."""
-
-    version: Version
-    url: Url
-    path: Path | None = None
-    fraction: Share = 1.0
-    timeout_s: Seconds = 5.0
-    max_inflight: Annotated[int, Field(gt=0, le=100_000)] = 100
-
-
 class Payload(Section):
     """Names where the payload has none, and which output is monitored."""
 
@@ -103,108 +99,6 @@ class Drift(Section):
     tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = 0.005
 
 
-class PairsGate(Section):
-    """Joined champion and challenger rows."""
-
-    min: Annotated[int, Field(ge=1)] = 5000
-
-
-class DurationGate(Section):
-    """Mirrored time; the default is a full weekly cycle."""
-
-    min_hours: Annotated[float, Field(ge=0)] = 168.0
-
-
-class CompletenessGate(Section):
-    """Mirrored share of the copies that were due."""
-
-    min: Share = 0.99
-
-
-class ErrorsGate(Section):
-    """The challenger's failure share above the champion's."""
-
-    max_increase: Share = 0.001
-
-
-class LatencyGate(Section):
-    """Challenger against champion on the same requests."""
-
-    quantile: Quantile = 0.99
-    max_ratio: Annotated[float, Field(gt=0)] = 1.5
-
-
-class AgreementGate(Section):
-    """Agreement may block a promotion, it never earns one."""
-
-    min: Share = 0.90
-
-
-class PredictionGate(Section):
-    """PSI of the challenger's predictions against the champion's."""
-
-    max_psi: Annotated[float, Field(gt=0)] = 0.1
-
-
-class OutcomeGate(Section):
-    """Quality on the same rows with the same outcome, by a test that stays valid under continuous looking."""
-
-    metric: Literal["accuracy"] = "accuracy"
-    test: Literal["noninferior", "superior"] = "noninferior"
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.005
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    min_matched: Annotated[int, Field(ge=1)] = 500
-
-
-class InputsGate(Section):
-    """No open data.broken alarm."""
-
-
-class LineageGate(Section):
-    """Registry fields that must be there."""
-
-    require: tuple[str, ...] = Field(default=(), strict=False)
-
-
-def _none_asked_for(count: int) -> int:
-    if count:
-        raise ValueError("approvals are not recorded by this version, so asking for some would block for ever: only 0")
-    return count
-
-
-class ApprovalsGate(Section):
-    """Distinct people, none of them the promoter."""
-
-    min: Annotated[int, AfterValidator(_none_asked_for)] = 0
-    valid_s: Seconds = 86_400.0
-
-
-def _off(value: object) -> object:
-    if value is False or value == "off":  # by identity: `pairs: 0` must not switch a gate off
-        return False
-    raise ValueError("must be off")
-
-
-# YAML reads a bare `off` as false; both switch a gate off.
-Off = Annotated[Literal[False], BeforeValidator(_off)]
-
-
-class Gates(Section):
-    """Gate -> policy, or `off`."""
-
-    pairs: PairsGate | Off = PairsGate()
-    duration: DurationGate | Off = DurationGate()
-    completeness: CompletenessGate | Off = CompletenessGate()
-    errors: ErrorsGate | Off = ErrorsGate()
-    latency: LatencyGate | Off = LatencyGate()
-    agreement: AgreementGate | Off = AgreementGate()
-    prediction: PredictionGate | Off = PredictionGate()
-    outcome: OutcomeGate | Off = OutcomeGate()
-    inputs: InputsGate | Off = InputsGate()
-    lineage: LineageGate | Off = LineageGate()
-    approvals: ApprovalsGate | Off = ApprovalsGate()
-
-
 class Promotion(Section):
     """Who moves the pointer, and how long the new champion is watched."""
 
@@ -213,7 +107,11 @@ class Promotion(Section):
 
 
 class Deployment(Section):
-    """A named model behind the sidecar."""
+    """A named model behind the sidecar.
+
+    `sticky` names the header whose value decides which copies a fraction takes; unset: the request id. `upgrades`:
+    whether a WebSocket or another upgrade is tunnelled to the champion; it is never copied.
+    """
 
     name: Name
     owner: str = ""
@@ -221,6 +119,8 @@ class Deployment(Section):
     protocol: Literal["auto", "oip"] = "auto"
     champion: Champion
     challengers: tuple[Challenger, ...] = Field(default=(), strict=False)
+    sticky: HeaderName | None = None
+    upgrades: bool = False
     baseline: str | None = None
     payload: Payload = Payload()
     sampling: Sampling = Sampling()
@@ -243,7 +143,12 @@ class Deployment(Section):
 
 
 class Limits(Section):
-    """Sizes: above `body_bytes` 413; above `mirror_body_bytes` served, but neither mirrored nor sampled."""
+    """Sizes: above `body_bytes` 413; above `mirror_body_bytes` served, but neither mirrored nor sampled.
+
+    `body_bytes_per_s`: the slowest a request body may come, 0 any; off by default, since `timeouts.body_s` bounds it
+    already and a slow network is no attack. `memory_bytes`: a worker's resident memory at which it sheds, 0 from the
+    cgroup's limit, or not at all where there is none.
+    """
 
     body_bytes: Bytes = 104_857_600
     mirror_body_bytes: Bytes = 4_194_304
@@ -253,6 +158,8 @@ class Limits(Section):
     connections: Annotated[int, Field(gt=0)] = 10_000
     mirror_bytes: Bytes = 16_777_216
     capture_bytes: Bytes = 16_777_216
+    body_bytes_per_s: BytesOrOff = 0
+    memory_bytes: BytesOrOff = 0
 
 
 class Timeouts(Section):
@@ -268,6 +175,68 @@ class Timeouts(Section):
     drain_s: Seconds = 25.0
 
 
+class ServerTls(Section):
+    """TLS in front of `listen`, on where there is a certificate. With `client_ca_file` callers must show one, too."""
+
+    cert_file: File | None = None
+    key_file: File | None = None
+    client_ca_file: File | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether `listen` speaks TLS."""
+        return self.cert_file is not None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file: belongs together with key_file, give both or neither")
+        if self.client_ca_file is not None and not self.on:
+            raise ValueError("client_ca_file: has no effect without cert_file and key_file")
+        return self
+
+
+class AccessLog(Section):
+    """Which requests are logged, by request id, and where; `path` unset: standard output."""
+
+    # YAML reads a bare `off` as false.
+    mode: Annotated[
+        Literal["off", "sampled", "full"], BeforeValidator(lambda value: "off" if value is False else value)
+    ] = "off"
+    fraction: Share = _LOGGED_SHARE
+    path: File | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of requests that is logged."""
+        return {"off": 0.0, "sampled": self.fraction, "full": 1.0}[self.mode]
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        if self.fraction != _LOGGED_SHARE and self.mode != "sampled":
+            raise ValueError("fraction: has no effect without mode: sampled")
+        if self.path is not None and self.mode == "off":
+            raise ValueError("path: has no effect without mode: sampled or full")
+        return self
+
+
+class Telemetry(Section):
+    """Spans by OTLP over HTTP, on where there is an endpoint; `headers_env` names a variable `name=value,…`.
+
+    `sample`: the share of the requests without a caller's own trace that is traced.
+    """
+
+    otlp_endpoint: Endpoint | None = None
+    headers_env: Variable | None = None
+    sample: Share = _TRACED_SHARE
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        if self.otlp_endpoint is None and (self.headers_env is not None or self.sample != _TRACED_SHARE):
+            raise ValueError("otlp_endpoint: is required by headers_env and sample, which have no effect without it")
+        return self
+
+
 class Outcomes(Section):
     """How long an outcome may come before its request, and after it."""
 
@@ -281,12 +250,17 @@ class Settings(Section):
     listen: Listen = "127.0.0.1:8080"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     state_dir: Annotated[str, Field(min_length=1)] = "./sidecar-state"
+    tls: ServerTls = ServerTls()
     upstream: Url | None = None
+    upstream_upgrades: bool = False
+    upstream_tls: ClientTls = ClientTls()
     admin: Admin = Admin()
     registry: RegistrySettings | None = None
     deployments: tuple[Deployment, ...] = Field(default=(), strict=False)
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    access_log: AccessLog = AccessLog()
+    telemetry: Telemetry = Telemetry()
     outcomes: Outcomes = Outcomes()
     events: tuple[()] = Field(default=(), strict=False)
 

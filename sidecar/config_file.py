@@ -1,61 +1,26 @@
 """The configuration file: read, checked as a whole, and every fault named with file, line, key and nearest key.
 
-All faults come at once, in plain words, and none repeats what looks like a secret. Reads the one file it is given;
-paths inside it stay as written, relative to the working directory. What a setting means is checked in `config`;
-YAML is read in `config_document`. Called by `cli` and `supervisor`.
+All faults come at once. Reads the one file it is given, and through `config_rules` the certificates that it names;
+paths inside it stay as written, relative to the working directory. What a setting means is checked in `config`; YAML
+is read in `config_document`, and `config_faults` puts faults into words. Called by `cli`, `supervisor` and `app`.
 """
 
 from __future__ import annotations
 
-import difflib
-import itertools
-import re
-import types
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from sidecar.config import Settings
-from sidecar.config_document import Document, Place, read
+from sidecar.config_document import read
+from sidecar.config_faults import ConfigFaults, Fault, dotted, faults_of, keys
+from sidecar.config_rules import challenger_faults, settings_faults
+from sidecar.config_versions import Challenger
+
+__all__ = ["FILE_LIMIT_BYTES", "ConfigFaults", "Fault", "keys", "load", "read_challenger"]
 
 FILE_LIMIT_BYTES = 1 << 20
-
-_SHOWN_LENGTH = 80
-_SECRET_KEY = re.compile(r"token|secret|passw|credential|api_?key|authori[sz]ation", re.IGNORECASE)
-# Credentials in a URL, an authorization header, a signed token, or 24 and more characters of mixed letters and digits.
-_SECRET_VALUE = re.compile(
-    r"//[^/\s]*@|\bbearer\s|\beyJ|(?=[A-Za-z0-9_+=-]*[0-9])(?=[A-Za-z0-9_+=-]*[A-Za-z])[A-Za-z0-9_+=-]{24,}",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing to correct. `line` is 0 and `key` empty where there is none; `nearest` is the key that was meant."""
-
-    file: str
-    line: int
-    key: str
-    says: str
-    nearest: str | None = None
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        key = f"{self.key}: " if self.key and not self.says.startswith(self.key) else ""
-        meant = f"; did you mean {self.nearest}?" if self.nearest else ""
-        return f"{where}{key}{self.says}{meant}"
-
-
-class ConfigFaults(Exception):
-    """The file cannot be used. str() has one line for each fault, in the file's order."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = faults
 
 
 def load(path: Path) -> Settings:
@@ -65,29 +30,34 @@ def load(path: Path) -> Settings:
         ConfigFaults: with every fault that was found.
     """
     document = read(_text(path))
-    faults = [Fault(str(path), r.line, _dotted(r.place), r.says) for r in document.remarks]
+    faults = [Fault(str(path), r.line, dotted(r.place), r.says) for r in document.remarks]
     if document.complete:
         try:
             settings = Settings.model_validate(document.data)
         except ValidationError as fault:
-            faults += _faults(str(path), document, fault)
+            faults += faults_of(fault, Settings, document.data, str(path), document.line)
         else:
+            found = settings_faults(settings)
+            faults += [Fault(str(path), document.line(place), dotted(place), says) for place, says in found]
             if not faults:
                 return settings
     raise ConfigFaults(tuple(sorted(faults, key=lambda fault: fault.line)))
 
 
-def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
-    """Every key that a file may hold, dotted, with [] for the entries of a list."""
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
-        yield key
-        for member in _members(field.annotation):
-            inner, mark = member, ""
-            if get_origin(member) is tuple and get_args(member):
-                inner, mark = get_args(member)[0], "[]"
-            if _is_model(inner):
-                yield from keys(inner, f"{key}{mark}.")
+def read_challenger(document: Mapping[str, object], settings: Settings) -> Challenger:
+    """A challenger that a call describes, by the same rules as one in the file.
+
+    Raises:
+        ConfigFaults: with every fault; they have a key, but no file and no line.
+    """
+    try:
+        challenger = Challenger.model_validate(document)
+    except ValidationError as fault:
+        raise ConfigFaults(tuple(faults_of(fault, Challenger, document))) from None
+    found = [Fault("", 0, dotted(place), says) for place, says in challenger_faults(challenger, settings)]
+    if found:
+        raise ConfigFaults(tuple(found))
+    return challenger
 
 
 def _text(path: Path) -> str:
@@ -108,193 +78,3 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as fault:
         line = data.count(b"\n", 0, fault.start) + 1
         raise ConfigFaults((Fault(str(path), line, "", "not UTF-8 text; save the file as UTF-8"),)) from None
-
-
-# --- from pydantic's errors to faults ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where an error belongs: its place without union tags, the model around it, and the union on its way."""
-
-    place: Place
-    around: type[BaseModel] | None
-    union: Place | None
-    members: tuple[Any, ...]
-    branch_is_model: bool
-
-
-def _faults(file: str, document: Document, error: ValidationError) -> Iterator[Fault]:
-    unions_told: set[Place] = set()
-    for detail in error.errors(include_url=False):
-        spot = _locate(detail["loc"])
-        if spot.union is not None:
-            # Every member of a union complains. Where a mapping stands, the mapping was meant.
-            if isinstance(_at(document.data, spot.union), Mapping):
-                if not spot.branch_is_model:
-                    continue
-            elif spot.union in unions_told:
-                continue
-            else:
-                unions_told.add(spot.union)
-                says = "must be " + " or ".join(_kind(member) for member in spot.members)
-                yield Fault(file, document.line(spot.union), _dotted(spot.union), says)
-                continue
-        yield _fault(file, document, spot, detail)
-
-
-def _fault(file: str, document: Document, spot: _Spot, detail: ErrorDetails) -> Fault:
-    key, line = _dotted(spot.place), document.line(spot.place)
-    if detail["type"] == "extra_forbidden":
-        says, nearest = _unknown(spot.place, spot.around)
-        return Fault(file, line, key, says, nearest)
-    says = _in_words(detail, key)
-    named = says.split(maxsplit=1)[0].rstrip(":") if says else ""
-    if detail["type"] == "value_error" and named != key and named.startswith(key) and named in set(keys()):
-        # A rule over several keys belongs to the whole section; its sentence begins with the key to change.
-        return Fault(file, document.line(tuple(named.split("."))), named, says)
-    return Fault(file, line, key, says)
-
-
-def _locate(location: tuple[str | int, ...]) -> _Spot:
-    place: list[str | int] = []
-    members: tuple[Any, ...] = (Settings,)
-    around: type[BaseModel] | None = None
-    union: Place | None = None
-    union_members: tuple[Any, ...] = ()
-    branch_is_model = False
-    for part in location:
-        if len(members) > 1:
-            # pydantic names the member it tried: a model by its class name, anything else by its schema.
-            union, union_members = tuple(place), members
-            models = tuple(m for m in members if _is_model(m) and m.__name__ == part)
-            branch_is_model = bool(models)
-            members = models or tuple(m for m in members if not _is_model(m))[:1]
-            continue
-        place.append(part)
-        member = members[0] if members else None
-        around = member if _is_model(member) else None
-        if around is not None and part in around.model_fields:
-            members = _members(around.model_fields[str(part)].annotation)
-        elif get_origin(member) is tuple and isinstance(part, int):
-            members = _members(get_args(member)[0]) if get_args(member) else ()
-        else:
-            members = ()
-    return _Spot(tuple(place), around, union, union_members, branch_is_model)
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    """The types that a value may have, without None and without pydantic's annotations."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _members(get_args(annotation)[0])
-    if origin is Union or origin is types.UnionType:
-        return tuple(m for a in get_args(annotation) if a is not type(None) for m in _members(a))
-    return (annotation,)
-
-
-def _at(data: object, place: Place) -> object:
-    for part in place:
-        if isinstance(data, Mapping) and isinstance(part, str):
-            data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            return None
-    return data
-
-
-# --- words ------------------------------------------------------------------------------------------------------
-
-_SENTENCES = {
-    "missing": "is required",
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping of settings",
-    "model_attributes_type": "must be a mapping of settings",
-    "finite_number": "must be a finite number",
-}
-_BOUNDS = {
-    "greater_than": ("gt", "must be above"),
-    "greater_than_equal": ("ge", "must be at least"),
-    "less_than": ("lt", "must be below"),
-    "less_than_equal": ("le", "must be at most"),
-}
-
-
-def _in_words(detail: ErrorDetails, key: str) -> str:
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    says = _SENTENCES.get(kind, "")
-    if kind == "string_type" and value is not None and not isinstance(value, list | dict):
-        says = f"{says}: put it in quotes"
-    elif says:
-        says = f"{says}; it is empty" if value is None else says
-    elif kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        says = f"{words} {context[name]:.15g}"
-    elif kind == "literal_error":
-        choices = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        says = f"must be one of {choices}" if "," in choices else f"must be {choices}"
-    elif kind == "string_too_short":
-        says = "must not be empty"
-    elif kind == "string_pattern_mismatch":
-        beginning = re.fullmatch(r"\^([\w:/+-]+)\.\+", str(context["pattern"]))
-        says = f"must begin with {beginning[1]}" if beginning else f"must match {context['pattern']}"
-    elif kind == "too_long":
-        most = context["max_length"]
-        says = f"must have at most {most} entries" if most else "is not supported by this version: leave it empty"
-    else:
-        sentence = str(context.get("error", detail["msg"])).replace("Input should be", "must be")
-        says = _discreet(sentence, key, value)
-    return says
-
-
-def _discreet(says: str, key: str, value: object) -> str:
-    """The sentence without the value, where that looks like a secret."""
-    if isinstance(value, str) and (_SECRET_KEY.search(key) or _SECRET_VALUE.search(value)):
-        return says.replace(repr(value), "the value").replace(value, "the value") if value else says
-    return says
-
-
-def _unknown(place: Place, around: type[BaseModel] | None) -> tuple[str, str | None]:
-    """The sentence and the nearest key: the same name in another section, else a similar one in this."""
-    name = str(place[-1])
-    here = list(around.model_fields) if around is not None else []
-    elsewhere = [key for key in keys() if key.rsplit(".", 1)[-1] == name]
-    if elsewhere:
-        parents = [part for part in place if isinstance(part, str)]
-        return "unknown key here", max(elsewhere, key=lambda key: _shared(key.replace("[]", "").split("."), parents))
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), here, n=1, cutoff=0.6)
-    if near:
-        return "unknown key", near[0]
-    return ("unknown key; the keys here are " + ", ".join(here) if here else "unknown key; none is known here"), None
-
-
-def _shared(first: list[str], second: list[str]) -> int:
-    """How many parts two dotted keys have in common from the top."""
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
-
-
-def _kind(member: Any) -> str:
-    if _is_model(member):
-        names = ", ".join(member.model_fields)
-        return f"a mapping ({names})" if names else "an empty mapping {}"
-    if get_origin(member) is Literal:
-        return ", ".join("off" if value is False else str(value) for value in get_args(member))
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(member, "a list")
-
-
-def _dotted(place: Place) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return shown if len(shown) <= _SHOWN_LENGTH else shown[:_SHOWN_LENGTH] + "…"

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 # Why a copy that was due was never sent (CONTRACT.md). A closed set: each has a series from the start.
 DROP_REASONS = (
     "queue_full", "bytes_full", "body_too_large", "inflight_limit", "timeout", "connect_error",
-    "breaker_open", "shutting_down", "control_down", "disabled",
+    "breaker_open", "rate_limit", "overload", "shutting_down", "control_down", "disabled",
 )  # fmt: skip
 # How a copy whose sending began failed to end in a usable answer.
 LEG_ERRORS = ("status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large")
 # Why an exchange never reached control.
-CAPTURE_DROP_REASONS = ("control_down", "bytes_full", "body_too_large", "shutting_down")
+CAPTURE_DROP_REASONS = ("control_down", "bytes_full", "body_too_large", "overload", "shutting_down")
+# What callers lose to an overloaded worker; what copies and exchanges lose has its reason above.
+SACRIFICES = ("keep_alive", "requests")
+# Why a line of the access log was never written.
+ACCESS_LOG_DROP_REASONS = ("buffer_full", "write_failed", "shutting_down")
 
 LegError = Literal["status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large"]
 
@@ -43,6 +47,7 @@ class Leg(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         error: None when the answer is usable; `dropped` names why a due copy was never sent.
         latency_s: from the first byte sent to the answer's last byte; 0.0 when nothing was sent.
+        span_id: of the span that this leg's `traceparent` named, 16 hex digits; empty without a trace.
     """
 
     version: str
@@ -50,6 +55,22 @@ class Leg(msgspec.Struct, frozen=True, array_like=True):
     error: str | None
     dropped: str | None
     latency_s: float
+    span_id: str = ""
+
+
+class Trace(msgspec.Struct, frozen=True, array_like=True):
+    """The W3C trace that an exchange belongs to; only of exchanges whose trace is sampled. Ids are hex digits.
+
+    Attributes:
+        parent_id: the caller's span; empty where the trace begins here.
+        span_id: the sidecar's own span around the legs.
+        sent_s: from the request's first byte to the moment when it was sent to the champion.
+    """
+
+    trace_id: str
+    parent_id: str
+    span_id: str
+    sent_s: float
 
 
 class Exchange(msgspec.Struct, frozen=True, array_like=True):
@@ -66,6 +87,7 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True):
     body_complete: bool
     champion: Leg
     shadows: tuple[Leg, ...]
+    trace: Trace | None = None
 
 
 if TYPE_CHECKING:
@@ -110,7 +132,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class ShadowCounts(msgspec.Struct, array_like=True):
-    """What became of the copies to one challenger under one generation. Cumulative since the worker started."""
+    """What became of the copies to one challenger under one generation. Cumulative since the worker started.
+
+    `breaker` is its breaker's state now: closed, open or probing.
+    """
 
     deployment: str
     generation: int
@@ -120,6 +145,7 @@ class ShadowCounts(msgspec.Struct, array_like=True):
     answered: int = 0
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
+    breaker: str = "closed"
 
 
 class RequestCounts(msgspec.Struct, array_like=True):
@@ -134,7 +160,14 @@ class RequestCounts(msgspec.Struct, array_like=True):
 
 
 class WorkerCounts(msgspec.Struct, array_like=True, tag="counts"):
-    """All of a worker's counters, sent each second. Cumulative since `started`, so a lost frame loses nothing."""
+    """All of a worker's counters, sent each second. Cumulative since `started`, so a lost frame loses nothing.
+
+    Attributes:
+        received_copies: requests that are another sidecar's copies, by deployment; they are in no other count.
+        sacrificed: callers' connections that were closed after an answer, or refused, because of the pressure.
+        pressure: 0.0 to 1.0, see decide.pressure.
+        loop_lag_s: how late the event loop was at worst within the last minute or so.
+    """
 
     worker: str
     requests: list[RequestCounts]
@@ -148,6 +181,11 @@ class WorkerCounts(msgspec.Struct, array_like=True, tag="counts"):
     inflight: int
     held_bytes: int
     repeats: int
+    received_copies: dict[str, int] = {}
+    sacrificed: dict[str, int] = {}
+    pressure: float = 0.0
+    access_log_dropped: dict[str, int] = msgspec.field(default_factory=dict)
+    loop_lag_s: float = 0.0
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):

@@ -12,13 +12,24 @@ import msgspec
 from sidecar.reports import AlarmKind, Severity
 
 Action = Literal["start", "promote", "rollback", "acknowledge"]
+ShadowAction = Literal["set_challenger", "remove_challenger", "shadow_on", "shadow_off", "follow_settings"]
+
+
+class TargetTls(msgspec.Struct, frozen=True, omit_defaults=True):
+    """TLS to a version as its own settings have it; what is empty is as in the settings for all."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a version answers: `url` as configured, `path` another path there or None."""
+    """Where a version answers: `url` as configured, `path` another path there or None; `tls` its own settings of it."""
 
     url: str
     path: str | None = None
+    tls: TargetTls | None = None
 
 
 class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,14 +53,29 @@ class ChampionStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: float
 
 
+# Of a challenger, from its last copies: "unknown" before the first, "paused" while its breaker is open.
+Health = Literal["unknown", "healthy", "failing", "unreachable", "paused"]
+
+
 class ChallengerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A version in the shadow. health: "unknown" until a copy was answered, "healthy", "failing"."""
+    """A version in the shadow, with its bounds as they are in force. `headers` are the names of its own header lines.
+
+    source: "settings" as the file has it, "call" as a call has set it, "former" for a champion that goes on scoring.
+    """
 
     version: str
     url: str
     fraction: float
     enabled: bool
-    health: Literal["unknown", "healthy", "failing"]
+    health: Health
+    path: str | None = None
+    timeout_s: float = 5.0
+    max_inflight: int = 100
+    copy_bytes: int = 4_194_304
+    max_per_s: float = 0.0
+    ramp_s: float = 10.0
+    headers: tuple[str, ...] = ()
+    source: Literal["settings", "call", "former"] = "settings"
 
 
 class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +87,10 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion."""
+    """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
+
+    `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise.
+    """
 
     name: str
     owner: str
@@ -74,6 +103,8 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     config_differs: bool
     watch_until: float | None
     lineage: dict[str, dict[str, str]]
+    shadow_enabled: bool = True
+    differences: tuple[str, ...] = ()
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
@@ -86,6 +117,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_versio
     audit_seq: int | None
     evidence: str | None
     dry_run: bool = False
+
+
+class ShadowChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call changed about the shadow. `audit_seq` is None where everything was so already."""
+
+    deployment: str
+    version: str | None
+    done: Literal["added", "changed", "removed", "enabled", "disabled", "unchanged"]
+    audit_seq: int | None
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):

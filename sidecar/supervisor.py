@@ -58,14 +58,17 @@ class Supervisor:
             raise
         shared = ["--link", str(run_dir / "link.sock"), "--table", str(self._table)]
         data_fd, admin_fd = self._data.fileno(), self._admin.fileno()
+        # A worker's own standard output is a pipe to here; the access log goes to the one of the whole sidecar.
+        self._log_fd = os.dup(1)
         given = ["--config", orders.config_path, "--admin-fd", str(admin_fd), *shared]
         self._control = Child("control", "sidecar.app.control", given, admin_fd)
         self._workers = [
             Child(
                 f"worker-{number}",
                 "sidecar.app.worker",
-                ["--name", f"w{number}", "--listen-fd", str(data_fd), *shared],
+                ["--name", f"w{number}", "--listen-fd", str(data_fd), "--log-fd", str(self._log_fd), *shared],
                 data_fd,
+                self._log_fd,
             )
             for number in range(orders.workers)
         ]
@@ -98,6 +101,7 @@ class Supervisor:
         """Lets go of the sockets."""
         let_go(self._data)
         let_go(self._admin)
+        os.close(self._log_fd)
 
     def _hear_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -40,6 +40,8 @@ def test_what_cannot_be_listened_on_is_named(text: str) -> None:
         ("http://a:8000/", Address("a", 8000)),
         ("http://a", Address("a", 80)),
         ("http://[::1]:9", Address("::1", 9)),
+        ("https://a", Address("a", 443, tls=True)),
+        ("https://a:8443/", Address("a", 8443, tls=True)),
         ("unix:/m.sock", Address("", 0, "/m.sock")),
     ],
 )
@@ -48,8 +50,16 @@ def test_where_a_model_server_can_be(text: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a:80", "https://a", "http://a/b", "http://u@a", "http://a:0", "http://", "http://a?x", "unix:m"]
-)
+    "text",
+    ["a:80", "ftp://a", "http://a/b", "http://u@a", "http://a:0", "http://", "http://a?x", "unix:m", "HTTPS://a",
+     "https://a/b", "https://a:0", "https://", "https://u:p@a"],
+)  # fmt: skip
 def test_what_is_no_model_servers_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
+        parse_url(text)
+
+
+@pytest.mark.parametrize("text", ["https://unix:/m.sock", "https+unix:/m.sock", "https+unix://m.sock"])
+def test_tls_over_a_unix_socket_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(ValueError, match="TLS is not spoken over a Unix socket; write unix:/path, or https://HOST:"):
         parse_url(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ def default_of(key: str) -> Any:
     *sections, name = key.replace("[]", "").split(".")
     for section in sections:
         annotation = str(model.model_fields[section].annotation)
-        found = re.search(r"sidecar\.config\.(\w+)", annotation)
+        found = re.search(r"(sidecar\.config\w*)\.(\w+)", annotation)
         assert found, annotation
-        model = getattr(__import__("sidecar.config", fromlist=["x"]), found[1])
+        model = getattr(importlib.import_module(found[1]), found[2])
     return model.model_fields[name].get_default(call_default_factory=True)
 
 

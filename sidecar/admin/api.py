@@ -92,6 +92,9 @@ def routes(handlers: Handlers, streams: EventStreams, *, metrics_open: bool) -> 
         AdminRoute("GET", f"{one}/performance", "viewer", handlers.performance),
         AdminRoute("POST", f"{one}/promote", "operator", handlers.promote),
         AdminRoute("POST", f"{one}/rollback", "operator", handlers.rollback),
+        AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", handlers.set_challenger),
+        AdminRoute("DELETE", f"{one}/challengers/{{version}}", "operator", handlers.remove_challenger),
+        AdminRoute("POST", f"{one}/shadow", "operator", handlers.switch_shadow),
         AdminRoute("GET", "/v1/decisions/{request_id}", "viewer", handlers.decision),
         AdminRoute("POST", "/v1/outcomes", "reporter", handlers.outcomes),
         AdminRoute("GET", "/v1/alarms", "viewer", handlers.alarms),
@@ -220,6 +223,32 @@ class Handlers:
             to=body.to,
             force=body.force,
             idempotency_key=bodies.idempotency_key(request),
+        )
+        return _json(done)
+
+    async def set_challenger(self, request: web.Request) -> web.Response:
+        """Adds or changes."""
+        body = await bodies.read_challenger(request)
+        version = request.match_info["version"]
+        done = await self._service.set_challenger(
+            _deployment(request), version, body.settings, actor=request[_CALLER].name, reason=body.reason
+        )
+        return _json(done)
+
+    async def remove_challenger(self, request: web.Request) -> web.Response:
+        """Removes."""
+        body = await bodies.read_removal(request)
+        version = request.match_info["version"]
+        done = await self._service.remove_challenger(
+            _deployment(request), version, actor=request[_CALLER].name, reason=body.reason
+        )
+        return _json(done)
+
+    async def switch_shadow(self, request: web.Request) -> web.Response:
+        """The kill switch."""
+        body = await bodies.read_body(request, bodies.SwitchShadow)
+        done = await self._service.switch_shadow(
+            _deployment(request), enabled=body.enabled, actor=request[_CALLER].name, reason=body.reason
         )
         return _json(done)
 

@@ -22,6 +22,7 @@ BODY_BYTES = 64 << 10
 _READ_TIMEOUT_S = 30.0
 
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+MaybeReason = Annotated[str, msgspec.Meta(max_length=2000)]
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -52,6 +53,26 @@ class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reason: Reason
 
 
+class SwitchShadow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/shadow`."""
+
+    enabled: bool
+    reason: MaybeReason = ""
+
+
+class RemoveChallenger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`DELETE …/challengers/{version}`; the whole body may be left out."""
+
+    reason: MaybeReason = ""
+
+
+class SetChallenger(msgspec.Struct, frozen=True):
+    """`PUT …/challengers/{version}`: `settings` under the settings file's keys, where their one check is."""
+
+    settings: dict[str, object]
+    reason: str
+
+
 class PostedOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One outcome as posted. Truth values are the labels "true" and "false"; numbers are numbers."""
 
@@ -74,11 +95,30 @@ class PostedOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     outcomes: Annotated[tuple[PostedOutcome, ...], msgspec.Meta(max_length=100_000)]
 
 
-Model = TypeVar("Model", bound=msgspec.Struct)
+Model = TypeVar("Model")
 
 
 async def read_body(request: web.Request, model: type[Model], limit_bytes: int = BODY_BYTES) -> Model:
     """Reads and decodes a JSON body. Raises Invalid (400), or aiohttp's 408, 413 and 415."""
+    return _decoded(await _read(request, limit_bytes), model)
+
+
+async def read_removal(request: web.Request) -> RemoveChallenger:
+    """The body of a DELETE, which has none most of the time. Raises as `read_body`."""
+    body = await _read(request, BODY_BYTES)
+    return _decoded(body, RemoveChallenger) if body else RemoveChallenger()
+
+
+async def read_challenger(request: web.Request) -> SetChallenger:
+    """A challenger's settings and the reason beside them. Raises as `read_body`."""
+    members = _decoded(await _read(request, BODY_BYTES), dict[str, object])
+    reason = members.pop("reason", "")
+    if not isinstance(reason, str) or len(reason) > 2000:
+        raise Invalid("reason: must be text of at most 2000 characters.")
+    return SetChallenger(settings=members, reason=reason)
+
+
+async def _read(request: web.Request, limit_bytes: int) -> bytes:
     if "Content-Type" in request.headers and not _json(request.content_type):
         raise web.HTTPUnsupportedMediaType(reason="Send JSON, with Content-Type: application/json.")
     if (request.content_length or 0) > limit_bytes:
@@ -92,8 +132,12 @@ async def read_body(request: web.Request, model: type[Model], limit_bytes: int =
                     raise _too_large(limit_bytes)
     except TimeoutError:
         raise web.HTTPRequestTimeout(reason="The body took too long to arrive.") from None
+    return bytes(body)
+
+
+def _decoded(body: bytes, model: type[Model]) -> Model:
     try:
-        return msgspec.json.decode(bytes(body), type=model)
+        return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
         raise Invalid(f"The body is not what this call takes: {str(error)[:300]}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -6,7 +6,7 @@ named: `challenger=None` means the sole one, and Invalid says so when there are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from sidecar.records import Outcome
@@ -19,6 +19,7 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    ShadowChange,
     Transition,
 )
 
@@ -63,6 +64,17 @@ class Service(Protocol):
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
     ) -> Transition:
         """Back to the previous champion, without gates."""
+
+    async def set_challenger(
+        self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str
+    ) -> ShadowChange:
+        """Adds a challenger, or changes the given settings of one; they are checked as in the settings file."""
+
+    async def remove_challenger(self, name: str, version: str, *, actor: str, reason: str) -> ShadowChange:
+        """Takes a challenger out of the shadow."""
+
+    async def switch_shadow(self, name: str, *, enabled: bool, actor: str, reason: str) -> ShadowChange:
+        """The kill switch for all shadow work of a deployment."""
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         """Joins late truths to what was predicted."""

@@ -25,10 +25,10 @@ class Child:
         code: what it last ended with; None while it has never ended.
     """
 
-    def __init__(self, name: str, module: str, arguments: list[str], fd: int) -> None:
+    def __init__(self, name: str, module: str, arguments: list[str], *fds: int) -> None:
         # -P: a file in the working directory must not take the place of a module.
         self._command = [sys.executable, "-P", "-m", module, *arguments]
-        self._fd = fd
+        self._fds = fds
         self._name = name
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,9 +92,7 @@ class Child:
     async def _run_once(self) -> int:
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, pass_fds=(self._fd,)
-            )
+            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, pass_fds=self._fds)
         except OSError as error:  # no memory or no process left: worth another try
             log.warning("child did not start", extra={"fields": {"child": self._name, "says": str(error.strerror)}})
             return 1

@@ -23,13 +23,18 @@ from aiohttp import web
 from registry_client.client import open_registry
 from registry_client.errors import RegistryError
 from sidecar.admin.api import build_app
-from sidecar.admin.auth import AuthToken, auth_token
+from sidecar.app.memory import within_machine
+from sidecar.app.reloading import reloaded
 from sidecar.app.scrape import Scrape
 from sidecar.app.stopping import stop_when_told
+from sidecar.app.tokens import CannotStart, tokens_of
+from sidecar.app.tracing import LAST_SPANS_S, spans_of, where_in
 from sidecar.config import Settings
-from sidecar.config_file import ConfigFaults, load
+from sidecar.config_file import ConfigFaults, load, read_challenger
+from sidecar.config_versions import Challenger
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import KEEP_S, Decisions
 from sidecar.control.desk import Desk
@@ -40,10 +45,11 @@ from sidecar.control.publisher import Publisher
 from sidecar.control.registry_sync import ALIAS_MOVE, RegistrySync
 from sidecar.control.rounds import Rounds
 from sidecar.control.store import Store
-from sidecar.control.watch import DeploymentWatch
-from sidecar.errors import SidecarError
-from sidecar.records import Exchange, WorkerCounts
-from sidecar.standing import DeploymentState
+from sidecar.control.watches import Watches
+from sidecar.decide.routing import trust_of
+from sidecar.errors import Invalid, SidecarError
+from sidecar.records import Exchange
+from sidecar.standing import DeploymentState, Target
 from sidecar.telemetry.counts import WorkerTotals
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.metrics import SidecarCollector, render
@@ -56,10 +62,6 @@ _ALARMS_KEPT_S = 86_400.0
 _CALLERS_END_S = 3.0
 
 
-class CannotStart(Exception):
-    """Control cannot run with what it was given. The message is one sentence for people."""
-
-
 class Control:
     """Every part of the control process; `open` to `close` is its life."""
 
@@ -68,8 +70,7 @@ class Control:
         self._settings = settings
         self._link = link
         self._table = table
-        self._tokens = _tokens(settings)
-        self._watches: dict[str, DeploymentWatch] = {}
+        self._tokens = tokens_of(settings)
         self._totals = WorkerTotals()
         self._announcer = Announcer()
         self._opened = contextlib.AsyncExitStack()
@@ -87,6 +88,7 @@ class Control:
         await self._open_stores()
         self._wire()
         self._opened.push_async_callback(self._keep)
+        await self._challengers.start()
         await self._controller.start()
         await self._carry_on()
         # Only now: what a worker sends before would be counted into evidence that the last run's then replaces.
@@ -114,18 +116,22 @@ class Control:
             registry = open_registry(settings.registry.uri)
             self._opened.push_async_callback(registry.close)
             self._registry = RegistrySync(registry)
+        self._watches = Watches(self._decisions, self._registry, self._totals, time.time)
+        self._spans = spans_of(settings, where_in(self._watches.known))
+        if self._spans is not None:
+            self._opened.push_async_callback(self._spans.close, LAST_SPANS_S)
 
     def _wire(self) -> None:
         """Every part by its constructor; nothing runs yet."""
-        self._intake = Intake(self._link, self._fold, self._count, self._totals.ended)
-        self._publisher = Publisher(self._table, lambda: self._settings, self._store.carryover, self._intake)
+        watches = self._watches.known
+        self._intake = Intake(self._link, self._fold, self._watches.count, self._watches.left)
         self._outbox = Outbox(self._store.database, {ALIAS_MOVE: self._registry.move_alias}, time.time)
         self._desk = Desk(
             settings=lambda: self._settings,
             store=self._store,
             decisions=self._decisions,
             registry=self._registry,
-            watches=self._watches,
+            watches=watches,
             alarms=self._alarms,
             announcer=self._announcer,
             acknowledged=self._intake.acknowledged,
@@ -135,16 +141,27 @@ class Control:
             self._store,
             deployments=self._desk.named,
             gate_table=self._desk.gates,
-            probe=probe,
+            probe=self._probe,
             publish=self._publish,
             clock=time.time,
             settle=self._settle,
             deliveries=self._registry.deliveries,
             wake=self._outbox.wake,
         )
+        self._challengers = self._desk.challengers = Challengers(
+            self._store,
+            self._controller.turns,
+            deployments=lambda: {deployment.name: deployment for deployment in self._settings.deployments},
+            states=lambda: self._controller.states,
+            read=self._read_challenger,
+            clock=time.time,
+        )
+        self._publisher = Publisher(
+            self._table, self._in_force, self._store.carryover, self._intake, self._challengers.switched_off
+        )
         self._rounds = Rounds(
             deployments=self._desk.named,
-            watches=self._watches,
+            watches=watches,
             gate_table=self._desk.gates,
             alarms=self._alarms,
             announcer=self._announcer,
@@ -159,13 +176,13 @@ class Control:
     async def _carry_on(self) -> None:
         """Baselines first, since evidence belongs to one; then what the last run knew; then outcomes from disk."""
         await self._rounds.ask_registry()
-        for name, watch in self._watches.items():
+        for name, watch in self._watches.known.items():
             for fault in watch.restore(await self._store.carryover.snapshots(name)):
                 log.warning("evidence begins anew", extra={"fields": {"deployment": name, "says": fault}})
         async for joined in self._decisions.matched():
-            if joined.deployment in self._watches:
-                self._watches[joined.deployment].fold_joined(joined)
-        for name, watch in self._watches.items():
+            if joined.deployment in self._watches.known:
+                self._watches.known[joined.deployment].fold_joined(joined)
+        for name, watch in self._watches.known.items():
             for coverage in await self._decisions.coverage(name):
                 watch.quality.fold_predicted(coverage.champion, coverage.decided)
         # What is broken is known before the first exchange comes.
@@ -175,12 +192,13 @@ class Control:
     async def _serve(self, admin: socket.socket) -> None:
         settings = self._settings
         scrape = Scrape(
-            self._watches,
+            self._watches.known,
             self._desk,
             self._alarms,
             totals=self._totals,
             intake=self._intake,
             decisions=self._decisions,
+            spans=lambda: self._spans.counts if self._spans is not None else {},
         )
         collector = SidecarCollector(lambda: scrape.facts(time.time()))
         app = build_app(
@@ -197,18 +215,17 @@ class Control:
         await web.SockSite(runner, admin).start()
 
     async def reload(self) -> None:
-        """SIGHUP: routes, challengers, limits, gates and tokens' names from the file; a bad file changes nothing."""
+        """SIGHUP: all but what needs a restart counts from the file; a bad file changes nothing."""
         try:
-            settings = load(self._config_path)
+            read = await asyncio.to_thread(load, self._config_path)
         except ConfigFaults as faults:
             log.error("the configuration was not reloaded", extra={"fields": {"says": str(faults)}})  # noqa: TRY400
             return
-        fixed = ("listen", "workers", "state_dir", "admin", "registry")
-        ignored = [key for key in fixed if getattr(settings, key) != getattr(self._settings, key)]
-        if ignored:
-            log.warning("these need a restart", extra={"fields": {"keys": ", ".join(ignored)}})
-        self._settings = settings
+        self._settings, waiting = reloaded(self._settings, read)
+        if waiting:
+            log.warning("these need a restart", extra={"fields": {"keys": ", ".join(waiting)}})
         try:
+            await self._challengers.start()
             await self._controller.start()
         except SidecarError as error:
             log.error("a new deployment waits for the next reload", extra={"fields": {"says": str(error)}})  # noqa: TRY400
@@ -241,32 +258,28 @@ class Control:
     # --- what the parts tell each other ----------------------------------------------------------------------
 
     def _fold(self, exchange: Exchange) -> None:
-        watch = self._watches.get(exchange.deployment)
-        if watch is not None:
-            self._decisions.record(watch.fold(exchange))
+        self._watches.fold(exchange)
+        if self._spans is not None:
+            self._spans.fold(exchange)
 
-    def _count(self, counts: WorkerCounts) -> None:
-        self._totals.update(counts)
-        now = time.time()
-        for shadow in counts.shadows:
-            watch = self._watches.get(shadow.deployment)
-            if watch is not None:
-                watch.fold_counts(counts.worker, shadow, now)
+    def _in_force(self) -> Settings:
+        """The file's settings with what calls have changed and what the machine bounds."""
+        settings = within_machine(self._settings)
+        return settings.model_copy(update={"deployments": tuple(self._challengers.in_force().values())})
+
+    def _read_challenger(self, document: Mapping[str, object]) -> Challenger:
+        try:
+            return read_challenger(document, self._settings)
+        except ConfigFaults as faults:
+            raise Invalid("; ".join(str(fault) for fault in faults.faults)) from None
+
+    async def _probe(self, target: Target) -> str | None:
+        return await probe(target, trust_of(target, self._settings.upstream_tls))
 
     async def _publish(self, states: Mapping[str, DeploymentState]) -> None:
-        """The table goes out, and at once evidence begins anew wherever the generation or the settings changed."""
+        """The table goes out, and at once evidence begins anew where it has to."""
         await self._publisher.send(states)
-        now = time.time()
-        named = {d.name: d for d in self._settings.deployments if d.name in states}
-        for name in [name for name in self._watches if name not in named]:
-            del self._watches[name]
-        for name, deployment in named.items():
-            state, watch = states[name], self._watches.get(name)
-            baseline = self._registry.baseline(deployment, state.champion)
-            if watch is None:
-                self._watches[name] = DeploymentWatch(deployment, state, baseline, now)
-            elif watch.state != state or watch.deployment != deployment:
-                watch.begin(deployment, state, baseline, now)
+        self._watches.follow(self._challengers.in_force(), states)
 
     async def _settle(self) -> None:
         if not await self._publisher.settle():
@@ -286,17 +299,6 @@ async def _kept(write: Callable[[], Awaitable[None]]) -> None:
         await write()
     except SidecarError as error:
         log.warning("not everything was kept", extra={"fields": {"says": str(error)}})
-
-
-def _tokens(settings: Settings) -> tuple[AuthToken, ...]:
-    """The tokens, their secrets read from the environment. Raises CannotStart."""
-    found = []
-    for token in settings.admin.tokens:
-        secret = os.environ.get(token.token_env, "")
-        if not secret:
-            raise CannotStart(f"admin.tokens: {token.name}'s secret is missing: set the variable {token.token_env}")
-        found.append(auth_token(token.name, token.role, secret))
-    return tuple(found)
 
 
 async def serve(config_path: Path, admin_fd: int, link: str, table: Path) -> int:

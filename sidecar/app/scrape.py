@@ -5,7 +5,7 @@ Called by the admin API through control's composition root. Does not: know the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.decisions import Decisions
@@ -29,6 +29,7 @@ class Scrape:
         totals: WorkerTotals,
         intake: Intake,
         decisions: Decisions,
+        spans: Callable[[], Mapping[str, int]],
     ) -> None:
         self._watches = watches
         self._desk = desk
@@ -36,6 +37,7 @@ class Scrape:
         self._totals = totals
         self._intake = intake
         self._decisions = decisions
+        self._spans = spans
 
     def facts(self, now: float) -> Facts:
         """All of them at `now`, seconds since the epoch."""
@@ -44,6 +46,7 @@ class Scrape:
             totals=self._totals.totals(),
             observation_failures=self._intake.failures,
             decisions_dropped=self._decisions.dropped,
+            spans=self._spans(),
             outcomes_unknown=OutcomeCounts(**self._desk.outcome_counts[""]),
         )
 

@@ -11,18 +11,26 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import uvloop
 
 from sidecar.app.listening import BACKLOG
 from sidecar.app.stopping import stop_when_told
+from sidecar.decide.pressure import pressure
 from sidecar.decide.routing_table import RoutingTable
+from sidecar.proxy.access_log import AccessLog
 from sidecar.proxy.drain import drain
 from sidecar.proxy.link import Link
 from sidecar.proxy.listener import Caller
-from sidecar.proxy.plane import TICK_S, Plane
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.resident import resident_bytes
+from sidecar.proxy.tls import HANDSHAKE_S, SHUTDOWN_S, Certificates, Trusts, Unusable
+from sidecar.proxy.watchdog import Watchdog
+from sidecar.telemetry.logs import configure
 
 
 class NoTable(Exception):
@@ -39,29 +47,96 @@ def read_table(path: Path) -> RoutingTable:
         raise NoTable(f"the routing table {path} is damaged ({error}): control writes it anew") from error
 
 
-async def serve(name: str, listen_fd: int, link_path: str, table: RoutingTable) -> bool:
+class Worker:
+    """The parts of one worker, and what they do by the clock. Raises Unusable: there is a certificate it cannot use."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, name: str, link_path: str, table: RoutingTable, log_fd: int
+    ) -> None:
+        self._table = table
+        self._certificates = None if table.certificate is None else Certificates(table.certificate)
+        self._trusts = Trusts()
+        self._trusts.obey(table)
+        self._plane = Plane(loop, name, table)
+        self._plane.tls_of = self._trusts.context
+        self._plane.log_to(AccessLog(log_fd))
+        self._link = Link(loop, self._plane, link_path, name)
+        self._plane.offer = self._link.offer
+        self._watchdog = Watchdog(loop, self._tick)
+
+    async def listen(self, listener: socket.socket) -> asyncio.AbstractServer:
+        """Serves callers from now on."""
+        loop, plane = asyncio.get_running_loop(), self._plane
+        caller = cast("Callable[[], asyncio.Protocol]", lambda: Caller(plane))
+        self._watchdog.start()
+        if listener.family == socket.AF_UNIX:
+            return await loop.create_unix_server(caller, sock=listener, backlog=BACKLOG)
+        if self._certificates is None:
+            return await loop.create_server(caller, sock=listener, backlog=BACKLOG)
+        return await loop.create_server(
+            caller,
+            sock=listener,
+            backlog=BACKLOG,
+            ssl=self._certificates,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=SHUTDOWN_S,
+        )
+
+    async def stop(self, server: asyncio.AbstractServer) -> bool:
+        """Drains; True when every request was answered."""
+        answered = await drain(self._plane, server, self._link)
+        self._watchdog.stop()
+        return answered
+
+    def _tick(self, lost_s: float) -> None:
+        """Once a second, after `lost_s` in which this process could do nothing."""
+        plane = self._plane
+        if lost_s > 0.0:
+            self._forgive(lost_s)
+        self._renew()
+        bounds = plane.bounds
+        held_bytes = plane.mirror.held_bytes
+        lag_s = self._watchdog.typical_lag_s
+        plane.weigh(pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s))
+        plane.tick()
+        plane.tally.loop_lag_s = self._watchdog.lag_s
+        self._link.tick()
+
+    def _forgive(self, lost_s: float) -> None:
+        """Whoever was waited for in that time may have done his part, and nobody here could look: he has it again."""
+        for caller in self._plane.callers:
+            caller.deadline += lost_s
+        for leg in self._plane.mirror.legs:
+            leg.deadline += lost_s
+
+    def _renew(self) -> None:
+        """Certificates and authorities: those that a new table names, or the same files with another content."""
+        table = self._plane.table
+        new = table is not self._table
+        self._table = table
+        if new:
+            self._trusts.obey(table)
+        else:
+            self._trusts.tick()
+        if self._certificates is None or table.certificate is None:
+            return  # a socket either speaks TLS or not for as long as it lives
+        if new:
+            self._certificates.obey(table.certificate)
+        else:
+            self._certificates.tick()
+
+
+async def serve(name: str, listen_fd: int, link_path: str, table: RoutingTable, log_fd: int) -> bool:
     """Serves until SIGTERM; True when the drain let every request end."""
     loop = asyncio.get_running_loop()
     # A worker that starts again counts from zero, so it needs another name for its counters.
-    name = f"{name}-{os.getpid()}"
-    plane = Plane(loop, name, table)
-    link = Link(loop, plane, link_path, name)
-    plane.offer = link.offer
+    worker = Worker(loop, f"{name}-{os.getpid()}", link_path, table, log_fd)
     stopping = asyncio.Event()
     stop_when_told(loop, stopping)
-
-    def tick() -> None:
-        plane.tick()
-        link.tick()
-        loop.call_later(TICK_S, tick)
-
-    listener = socket.socket(fileno=listen_fd)
-    listen = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    server = await listen(lambda: Caller(plane), sock=listener, backlog=BACKLOG)
-    tick()
+    server = await worker.listen(socket.socket(fileno=listen_fd))
     print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
     await stopping.wait()
-    return await drain(plane, server, link)
+    return await worker.stop(server)
 
 
 def main() -> int:
@@ -71,13 +146,15 @@ def main() -> int:
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--link", required=True)
     parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--log-fd", type=int, default=1)
     given = parser.parse_args()
+    configure(given.name)
     try:
         table = read_table(given.table)
-    except NoTable as error:
+        answered = uvloop.run(serve(given.name, given.listen_fd, given.link, table, given.log_fd))
+    except (NoTable, Unusable) as error:
         print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    answered = uvloop.run(serve(given.name, given.listen_fd, given.link, table))
     return 0 if answered else 1
 
 

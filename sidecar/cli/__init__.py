@@ -23,6 +23,8 @@ _COMMANDS = {
     "alarms": ("standing:alarms_command", "What a person should know."),
     "promote": ("transition:promote_command", "Make a challenger the champion."),
     "rollback": ("transition:rollback_command", "Go back to the previous champion."),
+    "challenger": ("shadow:challenger_command", "Set or remove a challenger."),
+    "shadow": ("shadow:shadow_command", "Switch all copies of a deployment on or off."),
     "outcomes": ("outcomes:outcomes_command", "Post late outcomes from a file."),
     "audit": ("audit:audit_command", "Read or verify the audit trail."),
     "baseline": ("baseline:baseline_command", "Build or show a baseline."),

@@ -48,12 +48,21 @@ class Deployment(msgspec.Struct, frozen=True):
     challengers: tuple[Challenger, ...] = ()
     registry: Registry = Registry()
     config_differs: bool = False
+    differences: tuple[str, ...] = ()
+    shadow_enabled: bool = True
 
 
 class Deployments(msgspec.Struct, frozen=True):
     """All deployments."""
 
     items: tuple[Deployment, ...]
+
+
+class ShadowChange(msgspec.Struct, frozen=True):
+    """What a call changed about the shadow; `audit_seq` is None where nothing did."""
+
+    done: str
+    audit_seq: int | None = None
 
 
 class Gate(msgspec.Struct, frozen=True):

@@ -89,6 +89,14 @@ class AdminClient:
         given = {name: value for name, value in body.items() if value is not None}
         return self._call("POST", path, msgspec.json.encode(given))
 
+    def put(self, path: str, body: Mapping[str, object]) -> Answer:
+        """Sets."""
+        return self._call("PUT", path, msgspec.json.encode(body))
+
+    def delete(self, path: str, body: Mapping[str, object]) -> Answer:
+        """Removes."""
+        return self._call("DELETE", path, msgspec.json.encode(body))
+
     def _call(self, method: str, path: str, body: bytes | None) -> Answer:
         connection = self._connection()
         try:
@@ -196,7 +204,7 @@ def _detail(document: Any) -> str:
 
 def _unsure(method: str, path: str) -> str:
     """Where to look whether a change was made, when its answer did not come. Outcomes may simply be posted again."""
-    return "; `sidecar audit` shows whether it was done" if method == "POST" and "/deployments/" in path else ""
+    return "; `sidecar audit` shows whether it was done" if method != "GET" and "/deployments/" in path else ""
 
 
 def _cut(sock: socket.socket, expired: threading.Event) -> None:

@@ -79,8 +79,10 @@ def _challenger(challenger: Challenger) -> str:
 
 def _remarks(deployment: Deployment) -> str | None:
     remarks = []
+    if not deployment.shadow_enabled:
+        remarks.append("the shadow is switched off")
     if deployment.config_differs:
-        remarks.append("the configuration names another champion")
+        remarks.append("; ".join(deployment.differences) or "the configuration file differs")
     if deployment.registry.diverged:
         remarks.append(deployment.registry.says or "the registry names another champion")
     elif deployment.registry.reachable is False:

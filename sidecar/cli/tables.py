@@ -27,6 +27,8 @@ _STYLES = {
     "info": "cyan",
     "healthy": "green",
     "failing": "bold red",
+    "unreachable": "bold red",
+    "paused": "bold red",
     "alarm": "bold red",
 }
 _SPARKS = "▁▂▃▄▅▆▇█"

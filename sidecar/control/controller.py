@@ -1,24 +1,22 @@
 """The verbs that change what stands: start, promote, roll back, acknowledge.
 
 Keeps: one verb at a time for each deployment; read, judge, decide, probe, commit state and audit entry at once, then
-publish the routing table, then wake the outbox; a caller that goes away does not stop a verb between commit and
-publication. A rollback asks neither gates nor registry.
+publish the routing table, then wake the outbox (`turns` has the order). A rollback asks neither gates nor registry.
 Does not: judge or decide (`decide` does), speak HTTP, probe or send by itself: those callables are handed in.
 Called by: the service that the admin API sees; `start` by control's composition root.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from sidecar.config import Deployment
 from sidecar.control.store import Delivery, Receipt, Store
+from sidecar.control.turns import Turns
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.promotion import (
     Plan,
@@ -36,7 +34,6 @@ from sidecar.reports import GateTable
 from sidecar.standing import Alarm, DeploymentState, Target, Transition
 
 _LONGEST_KEY = 255
-_Done = TypeVar("_Done")
 
 
 def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
@@ -83,14 +80,10 @@ class Controller:
         self._deployments = deployments
         self._gate_table = gate_table
         self._probe = probe
-        self._publish = publish
-        self._settle = settle
+        self.turns = Turns(lambda: publish(dict(self.states)), settle)
         self._clock = clock
         self._deliveries = deliveries
         self._wake = wake
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._publishing = asyncio.Lock()
-        self._commits: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Takes up the stored states, makes the first one of a new deployment, publishes. Also after a reload.
@@ -99,7 +92,7 @@ class Controller:
         """
         self.states = await self._store.states() | self.states
         for name, deployment in self._deployments().items():
-            async with self._lock(name):
+            async with self.turns.of(name):
                 stored = self.states.get(name)
                 version = deployment.champion.version if stored is None else stored.champion
                 target = targets(deployment).get(version)
@@ -108,7 +101,7 @@ class Controller:
                 plan = decide_start(stored, name, version, target, self._clock())
                 if plan is not None:
                     await self._write(plan, None)
-        await self._publish_all()
+        await self.turns.publish()
 
     async def promote(
         self,
@@ -130,7 +123,7 @@ class Controller:
         command = Promote(challenger, actor, checked_reason(reason), expected_champion, evidence, force)
         deployment = self._deployment(name)
         request = _request("promote", name, msgspec.to_builtins(command))
-        async with self._lock(name):
+        async with self.turns.of(name):
             first = None if dry_run else await self._first_answer(idempotency_key, request)
             if first is not None:
                 return first
@@ -155,7 +148,7 @@ class Controller:
         command = Rollback(actor, checked_reason(reason), to, force)
         deployment = self._deployment(name)
         request = _request("rollback", name, msgspec.to_builtins(command))
-        async with self._lock(name):
+        async with self.turns.of(name):
             first = await self._first_answer(idempotency_key, request)
             if first is not None:
                 return first
@@ -169,7 +162,7 @@ class Controller:
         alarm = await self._store.carryover.alarm(alarm_id)
         if alarm is None:
             raise Unknown(f"there is no alarm {alarm_id!r}; `sidecar alarms` lists them")
-        async with self._lock(alarm.deployment):
+        async with self.turns.of(alarm.deployment):
             alarm = await self._store.carryover.alarm(alarm_id) or alarm
             if alarm.acknowledged:
                 return alarm
@@ -186,12 +179,12 @@ class Controller:
                 evidence=None,
                 details=details,
             )
-            await self._undisturbed(self._store.acknowledge(seen, deed))
+            await self.turns.to_its_end(self._store.acknowledge(seen, deed))
             return seen
 
     async def finish(self) -> None:
         """Waits for verbs whose caller went away; before the store is closed."""
-        await asyncio.gather(*self._commits, return_exceptions=True)
+        await self.turns.finish()
 
     # --- the steps ----------------------------------------------------------------------------------------------
 
@@ -205,9 +198,6 @@ class Controller:
         if name not in self.states:
             raise Unknown(f"deployment {name!r} was not started yet")
         return self.states[name]
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _first_answer(self, key: str | None, request: str) -> Transition | None:
         if key is None:
@@ -232,18 +222,11 @@ class Controller:
 
     async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
         receipt = None if key is None else Receipt(key, request, _transition(plan))
-        return await self._undisturbed(self._carry_out(plan, receipt))
-
-    async def _undisturbed(self, work: Coroutine[Any, Any, _Done]) -> _Done:
-        """Does the work to its end, also when the caller is gone: what is written must go out, its head kept."""
-        task = asyncio.create_task(work)
-        self._commits.add(task)  # or it could be collected
-        task.add_done_callback(self._commits.discard)
-        return await asyncio.shield(task)
+        return await self.turns.to_its_end(self._carry_out(plan, receipt))
 
     async def _carry_out(self, plan: Plan, receipt: Receipt | None) -> Transition:
         seq = await self._write(plan, receipt)
-        await self._publish_all()
+        await self.turns.publish()
         self._wake()
         return msgspec.structs.replace(_transition(plan), audit_seq=seq)
 
@@ -268,12 +251,6 @@ class Controller:
         )
         self.states[plan.state.deployment] = plan.state
         return entry.seq
-
-    async def _publish_all(self) -> None:
-        # One at a time, each with the newest states: a slower older table can never overtake a newer one.
-        async with self._publishing:
-            await self._publish(dict(self.states))
-        await self._settle()
 
 
 def _transition(plan: Plan) -> Transition:

@@ -136,6 +136,7 @@ def join_row(row: Row[Any], value: str | float, replaces: str | float | None = N
         champion=row.champion,
         predictions=predictions_of(row),
         outcome=value,
+        at=row.at,
         replaces=replaces,
     )
 

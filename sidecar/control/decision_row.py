@@ -27,7 +27,10 @@ class DecisionRow(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """A row whose outcome is known. `replaces` is the value that a correction took the place of."""
+    """A row whose outcome is known; `at` is when its request came, in seconds since the epoch.
+
+    `replaces` is the value that a correction took the place of.
+    """
 
     deployment: str
     request_id: str
@@ -36,6 +39,7 @@ class Joined(msgspec.Struct, frozen=True):
     champion: str
     predictions: Mapping[str, RowPrediction]
     outcome: str | float
+    at: float
     replaces: str | float | None = None
 
 

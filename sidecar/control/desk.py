@@ -12,9 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.address import Address
 from sidecar.config import Deployment, Settings
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import Decisions
 from sidecar.control.registry_sync import RegistrySync
@@ -24,6 +26,7 @@ from sidecar.decide.evidence import Evidence
 from sidecar.decide.gates import judge
 from sidecar.decide.history import champion_at, champion_spans
 from sidecar.decide.promotion import phase
+from sidecar.decide.roster import differences, source_of
 from sidecar.decide.routing import shadows
 from sidecar.decide.routing_table import Shadow
 from sidecar.errors import Invalid, Unknown
@@ -39,6 +42,7 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    ShadowChange,
     Transition,
 )
 
@@ -69,6 +73,7 @@ class Desk:
         self._acknowledged = acknowledged
         self._clock = clock
         self.controller: Controller
+        self.challengers: Challengers
         # By deployment; "" for outcomes of which nobody knows whose they are.
         self.outcome_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
@@ -81,8 +86,8 @@ class Desk:
         return self._acknowledged()
 
     def named(self) -> dict[str, Deployment]:
-        """The settings' deployments by name."""
-        return {deployment.name: deployment for deployment in self._settings().deployments}
+        """The deployments that are in force, by name: the settings' with what calls have changed."""
+        return self.challengers.in_force()
 
     def deployments(self) -> tuple[DeploymentStatus, ...]:
         """All of them."""
@@ -91,7 +96,9 @@ class Desk:
     def deployment(self, name: str) -> DeploymentStatus:
         """One of them."""
         watch, now = self._watch(name), self._clock()
-        deployment, state = watch.deployment, watch.state
+        deployment, state, roster = watch.deployment, watch.state, self.challengers.roster(name)
+        differs = differences(self._in_file(name), state, roster)
+        scoring = shadows(deployment, state, self._settings(), enabled=roster.enabled)
         return DeploymentStatus(
             name=name,
             owner=deployment.owner,
@@ -99,9 +106,11 @@ class Desk:
             state=phase(state, now),
             champion=ChampionStatus(version=state.champion, url=state.champion_target.url, since=state.champion_since),
             previous=state.previous,
-            challengers=tuple(_challenger(watch, shadow) for shadow in shadows(deployment, state)),
+            challengers=tuple(self._challenger(watch, shadow) for shadow in scoring),
             registry=self._registry.status(name),
-            config_differs=state.champion != deployment.champion.version,
+            config_differs=bool(differs),
+            differences=differs,
+            shadow_enabled=roster.enabled,
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
@@ -224,6 +233,20 @@ class Desk:
         """A person has seen it."""
         return self._alarms.acknowledged(await self.controller.acknowledge(alarm_id, actor=actor, reason=reason))
 
+    async def set_challenger(
+        self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str
+    ) -> ShadowChange:
+        """Adds a challenger, or changes one."""
+        return await self.challengers.set(name, version, changes, actor=actor, reason=reason)
+
+    async def remove_challenger(self, name: str, version: str, *, actor: str, reason: str) -> ShadowChange:
+        """Takes one out of the shadow."""
+        return await self.challengers.remove(name, version, actor=actor, reason=reason)
+
+    async def switch_shadow(self, name: str, *, enabled: bool, actor: str, reason: str) -> ShadowChange:
+        """All copies of a deployment, off or on."""
+        return await self.challengers.switch(name, enabled=enabled, actor=actor, reason=reason)
+
     # --- the record ------------------------------------------------------------------------------------------
 
     async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
@@ -249,6 +272,32 @@ class Desk:
 
     # --- parts -----------------------------------------------------------------------------------------------
 
+    def _in_file(self, name: str) -> Deployment:
+        for deployment in self._settings().deployments:
+            if deployment.name == name:
+                return deployment
+        raise Unknown(f"deployment {name!r} is gone from the settings")
+
+    def _challenger(self, watch: DeploymentWatch, shadow: Shadow) -> ChallengerStatus:
+        to, name = shadow.to, watch.deployment.name
+        address = Address(to.host, to.port, to.unix)
+        scheme = "" if to.unix else "http://" if to.trust is None else "https://"
+        return ChallengerStatus(
+            version=to.version,
+            url=f"{scheme}{address}",
+            path=to.path,
+            fraction=shadow.fraction,
+            enabled=shadow.enabled,
+            health=watch.health(to.version),
+            timeout_s=shadow.timeout_s,
+            max_inflight=shadow.max_inflight,
+            copy_bytes=shadow.copy_bytes,
+            max_per_s=shadow.max_per_s,
+            ramp_s=shadow.ramp_s,
+            headers=tuple(header for header, _ in shadow.headers),
+            source=source_of(self._in_file(name), self.challengers.roster(name), to.version),
+        )
+
     def _watch(self, name: str) -> DeploymentWatch:
         watch = self._watches.get(name)
         if watch is None:
@@ -265,15 +314,3 @@ def _challenger_of(watch: DeploymentWatch, challenger: str | None) -> str:
     if len(known) != 1:
         raise Invalid(f"{name} has {len(known)} challengers ({', '.join(known) or 'none'}): name one")
     return known[0]
-
-
-def _challenger(watch: DeploymentWatch, shadow: Shadow) -> ChallengerStatus:
-    failing = watch.failing(shadow.to.version)
-    to = shadow.to
-    return ChallengerStatus(
-        version=to.version,
-        url=f"unix:{to.unix}" if to.unix else f"http://{to.host}:{to.port}",
-        fraction=shadow.fraction,
-        enabled=shadow.enabled,
-        health="unknown" if failing is None else "failing" if failing else "healthy",
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -29,11 +29,19 @@ ACKNOWLEDGE_S = 2.0
 
 
 class Publisher:
-    """Sends and writes the table that settings and states mean."""
+    """Sends and writes the table that settings, states and the kill switches mean."""
 
-    def __init__(self, path: Path, settings: Callable[[], Settings], carryover: Carryover, intake: Intake) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Callable[[], Settings],
+        carryover: Carryover,
+        intake: Intake,
+        switched_off: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         self._path = path
         self._settings = settings
+        self._switched_off = switched_off
         self._carryover = carryover
         self._intake = intake
         self._serial = 0
@@ -46,10 +54,11 @@ class Publisher:
 
         A deployment that has no state yet (its first one could not be stored) is left out.
         """
+        self._serial = await self._next_serial()
         settings = self._settings()
         known = tuple(deployment for deployment in settings.deployments if deployment.name in states)
-        self._serial = await self._next_serial()
-        table = routing_table(settings.model_copy(update={"deployments": known}), states, self._serial)
+        settings = settings.model_copy(update={"deployments": known})
+        table = routing_table(settings, states, self._serial, self._switched_off())
         self._newest = self._unwritten = msgspec.msgpack.encode(table)
         self._intake.publish(table, self._newest)
 

@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
+
+# Tables that came with a version: a store of an earlier one gets them when it is opened, empty.
+_ADDED = {2: {"roster"}}
+
+
+def added_since(version: int) -> set[str]:
+    """Which tables a store of that version does not have yet."""
+    return {name for since, names in _ADDED.items() if since > version for name in names}
+
 
 # One row per deployment: standing.DeploymentState. The digest is over the document.
 state = Table(
@@ -20,6 +29,17 @@ state = Table(
     metadata,
     Column("deployment", Text, primary_key=True),
     Column("generation", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+# One row per deployment whose shadow was changed by calls: decide.roster.Roster. The digest is over the document, and
+# stands in the audit entry of the change too.
+roster = Table(
+    "roster",
+    metadata,
+    Column("deployment", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
     Column("document", Text, nullable=False),
     Column("digest", Text, nullable=False),
 )

@@ -1,10 +1,11 @@
 """The control side's memory: states, audit trail, outbox and answers to repeated calls, in `<state_dir>/sidecar.db`.
 
 Keeps: a transition's state, audit entry, deliveries and answer are one transaction, compared and set on the
-generation; the chain is sealed inside it and its head written right after; one sidecar per folder.
+generation, and so are a changed roster and its entry; the chain is sealed inside it and its head written right after;
+one sidecar per folder.
 Does not: decide, send, or repair a damaged file: it refuses, says what to do, and deletes nothing. A trail that was
 tampered with does not stop a start; `verify` tells, and the head on disk stays as evidence.
-Called by: `controller`, `outbox`, and control's composition root.
+Called by: `controller`, `challengers`, `outbox`, and control's composition root.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from typing import Any, Self
 import msgspec
 from sqlalchemy import Select, delete, func, insert, select, update
 
-from sidecar.control import schema
+from sidecar.control import schema, stored_roster, stored_state
 from sidecar.control.carryover import Carryover, put_alarm
 from sidecar.control.database import Database, StoreError, Transaction
 from sidecar.control.folder_lock import FolderLock
-from sidecar.control.stored_state import from_row, to_row
 from sidecar.control.trail import (
     DATABASE_FILE,
     HEAD_FILE,
@@ -32,6 +32,7 @@ from sidecar.control.trail import (
     write_head,
 )
 from sidecar.decide.audit_chain import EMPTY, Deed, Head, seal
+from sidecar.decide.roster import Roster
 from sidecar.errors import Refused, Unavailable
 from sidecar.standing import Alarm, AuditCheck, AuditEntry, DeploymentState, Transition
 
@@ -102,9 +103,8 @@ class Store:
         kept = read_head(self._state_dir)
         async with self.database.begin() as connection:
             await self._check_schema(connection, kept)
-        states = await self.states()
-        entries = await self._entries()
-        found = check_trail(entries, states.values(), kept, unheaded=1)
+        entries, (states, rosters) = await self._entries(), await self._stored()
+        found = check_trail(entries, states, rosters, kept, unheaded=1)
         self._sound = found.ok
         last = Head(entries[-1].seq, entries[-1].hash) if entries else EMPTY
         self._head = last if kept is None or last.seq >= kept.seq else kept
@@ -137,8 +137,12 @@ class Store:
                 f"{path} was written by a newer sidecar (schema {version}, this one knows {schema.VERSION}): run that"
                 " one, or give this one another state_dir"
             )
-        if version != schema.VERSION or missing:
+        if not isinstance(version, int) or missing != schema.added_since(version):
             raise StoreError(f"{path} is not a sidecar's store: name another folder under state_dir")
+        if missing:
+            await connection.run_sync(schema.metadata.create_all)
+            known = update(schema.meta).where(schema.meta.c.key == "schema")
+            await connection.execute(known.values(value=schema.VERSION))
 
     # --- state and transitions ----------------------------------------------------------------------------------
 
@@ -146,7 +150,39 @@ class Store:
         """Every stored deployment; StoreError where a row cannot be trusted."""
         async with self.database.begin() as connection:
             rows = (await connection.execute(select(schema.state))).mappings().all()
-        return {row["deployment"]: from_row(self.database.path, **row) for row in rows}
+        return {row["deployment"]: stored_state.from_row(self.database.path, **row) for row in rows}
+
+    async def rosters(self) -> dict[str, Roster]:
+        """What calls have changed, by deployment; StoreError where a row cannot be trusted."""
+        async with self.database.begin() as connection:
+            rows = (await connection.execute(select(schema.roster))).mappings().all()
+        return {row["deployment"]: stored_roster.from_row(self.database.path, **row) for row in rows}
+
+    async def _stored(self) -> tuple[list[DeploymentState], dict[str, str]]:
+        """What the trail must agree with: states, and the rosters' digests. Raises StoreError."""
+        async with self.database.begin() as connection:
+            rows = (await connection.execute(select(schema.roster))).mappings().all()
+        return list((await self.states()).values()), stored_roster.digests(self.database.path, rows)
+
+    async def change_roster(self, roster: Roster, *, expected_revision: int, deed: Deed) -> AuditEntry:
+        """Writes a roster and its audit entry at once, or nothing.
+
+        `expected_revision` 0 stands for one that is not stored yet. Raises Refused when another was faster,
+        Unavailable when the disk cannot take it.
+        """
+        async with self._trail:
+            await self._write_head()
+            async with self.database.begin() as connection:
+                query = select(schema.roster.c.revision).where(schema.roster.c.deployment == roster.deployment)
+                stored = (await connection.execute(query)).scalar() or 0
+                if stored != expected_revision:
+                    raise Refused(f"another call has changed {roster.deployment} meanwhile: look again and repeat")
+                same = schema.roster.c.deployment == roster.deployment
+                await connection.execute(delete(schema.roster).where(same))
+                await connection.execute(insert(schema.roster).values(stored_roster.to_row(roster)))
+                entry = await self._append(connection, deed)
+            await self._committed(entry)
+        return entry
 
     async def transition(
         self,
@@ -184,10 +220,10 @@ class Store:
                 " look again and repeat"
             )
         if expected == 0:
-            await connection.execute(insert(schema.state).values(to_row(state)))
+            await connection.execute(insert(schema.state).values(stored_state.to_row(state)))
         else:
             change = update(schema.state).where(schema.state.c.deployment == state.deployment)
-            await connection.execute(change.values(to_row(state)))
+            await connection.execute(change.values(stored_state.to_row(state)))
 
     async def _append(self, connection: Transaction, deed: Deed) -> AuditEntry:
         newest = select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
@@ -271,11 +307,11 @@ class Store:
     async def verify(self) -> AuditCheck:
         """Reads the whole trail and its kept head again from disk and checks both."""
         async with self._trail:
-            entries, states = await self._entries(), await self.states()
+            entries, (states, rosters) = await self._entries(), await self._stored()
             kept = await asyncio.to_thread(read_head, self._state_dir)
             unheaded = 0 if self._head_written else 1
         # Not on the event loop: a long trail takes seconds.
-        return await asyncio.to_thread(check_trail, entries, list(states.values()), kept, unheaded)
+        return await asyncio.to_thread(check_trail, entries, states, rosters, kept, unheaded)
 
     async def _told(self, query: Select[Any]) -> tuple[AuditEntry, ...]:
         async with self.database.begin() as connection:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
-from sqlalchemy import create_engine, event, select
+from sqlalchemy import create_engine, event, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from sidecar.control import schema
+from sidecar.control import schema, stored_roster
 from sidecar.control.database import StoreError
 from sidecar.control.stored_state import from_row
 from sidecar.control.whole_file import write_whole
@@ -51,9 +51,15 @@ def write_head(state_dir: Path, head: Head) -> None:
 
 
 def check_trail(
-    entries: Sequence[AuditEntry], states: Iterable[DeploymentState], head: Head | None, unheaded: int
+    entries: Sequence[AuditEntry],
+    states: Iterable[DeploymentState],
+    rosters: Mapping[str, str],
+    head: Head | None,
+    unheaded: int,
 ) -> AuditCheck:
-    """`audit_chain.check`, then: each stored champion is the one of the last transition, each transition counted."""
+    """`audit_chain.check`, then: each stored champion is the one of the last transition, each transition counted, and
+    each stored roster (its digest by deployment) is the one that its last entry tells of.
+    """
     found = check(entries, head, unheaded)
     if not found.ok:
         return found
@@ -72,7 +78,8 @@ def check_trail(
     if last:
         fault = f"the trail tells of {', '.join(sorted(last))}, of which nothing is stored: a row was removed"
         return msgspec.structs.replace(found, ok=False, fault=fault)
-    return found
+    of_rosters = stored_roster.fault_in(rosters, entries)
+    return found if of_rosters is None else msgspec.structs.replace(found, ok=False, fault=of_rosters)
 
 
 def verify_state_dir(path: Path) -> AuditCheck:
@@ -84,15 +91,15 @@ def verify_state_dir(path: Path) -> AuditCheck:
     if not database.is_file():
         raise StoreError(f"{path} is no state folder: it holds no {DATABASE_FILE}; name the one under state_dir")
     for _ in range(_LOOKS):
-        entries, states = _read(database)
+        entries, states, rosters = _read(database)
         head = read_head(path)
         if head is not None and head.seq == len(entries):
             break
         time.sleep(_BETWEEN_LOOKS_S)
-    return check_trail(entries, states, head, unheaded=1)
+    return check_trail(entries, states, rosters, head, unheaded=1)
 
 
-def _read(database: Path) -> tuple[list[AuditEntry], list[DeploymentState]]:
+def _read(database: Path) -> tuple[list[AuditEntry], list[DeploymentState], dict[str, str]]:
     engine = create_engine("sqlite://", creator=lambda: _connect(database), poolclass=NullPool)
     # One transaction, so that entries and states are of the same moment.
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -100,10 +107,17 @@ def _read(database: Path) -> tuple[list[AuditEntry], list[DeploymentState]]:
         with engine.connect() as connection:
             entries = connection.execute(select(schema.audit).order_by(schema.audit.c.seq)).mappings().all()
             states = connection.execute(select(schema.state)).mappings().all()
+            # A store that this version has not opened yet has no such table.
+            there = inspect(connection).has_table(schema.roster.name)
+            rosters = connection.execute(select(schema.roster)).mappings().all() if there else ()
     except (DBAPIError, sqlite3.Error) as error:
         says = getattr(error, "orig", error)
         raise StoreError(f"{database} cannot be read ({says}): restore it from a backup") from error
-    return [AuditEntry(**row) for row in entries], [from_row(database, **row) for row in states]
+    return (
+        [AuditEntry(**row) for row in entries],
+        [from_row(database, **row) for row in states],
+        stored_roster.digests(database, rosters),
+    )
 
 
 def _connect(database: Path) -> sqlite3.Connection:

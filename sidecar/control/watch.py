@@ -16,9 +16,11 @@ import msgspec
 from registry_client.baseline import Baseline
 from sidecar.config import Deployment
 from sidecar.control.carryover import Snapshot
+from sidecar.control.copy_counts import CopyCounts
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
 from sidecar.decide.routing import shadows
 from sidecar.observe.alarms import alarms_in
+from sidecar.observe.challenger_health import ChallengerHealth
 from sidecar.observe.comparison import ComparisonObserver
 from sidecar.observe.drift import DriftObserver
 from sidecar.observe.mirror_silence import MirrorSilence
@@ -27,13 +29,12 @@ from sidecar.observe.row_budget import RowBudget
 from sidecar.payload.reading import read_features, read_prediction
 from sidecar.payload.undecodable import Undecodable
 from sidecar.records import Answer, Exchange, Leg, Prediction, Sample, ShadowCounts
-from sidecar.reports import AlarmChange, Copies, DriftReport
-from sidecar.standing import DeploymentState
+from sidecar.reports import AlarmChange, DriftReport
+from sidecar.standing import DeploymentState, Health
 
 VOID = 0  # the generation of rows that are no evidence
-_FADING = 0.9  # per second: health looks at about the last ten
+Address = tuple[str, int, str, str | None]  # host, port, Unix socket, another path there
 _LOOK_S = 10.0  # the longest between two looks at the drift report: an alarm's sentence is never older
-_WORKERS = 256  # workers whose last counters are remembered; more than that died long ago
 
 
 class _Memory(msgspec.Struct):
@@ -46,6 +47,7 @@ class _Memory(msgspec.Struct):
     unread_answers: dict[str, int]
     answers_before: int
     silences: list[MirrorSilence]
+    addresses: dict[str, Address] | None = None
 
 
 class DeploymentWatch:
@@ -60,8 +62,8 @@ class DeploymentWatch:
         self.unread_answers: Counter[str] = Counter()
         self.quality, self.paired = QualityObserver(), QualityObserver()
         self.void = False
-        self._seen: dict[str, dict[str, ShadowCounts]] = {}
-        self._recent: dict[str, list[float]] = {}
+        self._counts = CopyCounts()
+        self._health: dict[str, ChallengerHealth] = {}
         self._silences: dict[str, MirrorSilence] = {}
         self._standing: tuple[AlarmChange, ...] | None = None
         self.begin(deployment, state, baseline, now)
@@ -76,24 +78,26 @@ class DeploymentWatch:
         same_reading = (deployment.protocol, deployment.payload) == (before.protocol, before.payload)
         same_inputs = same_reading and _digest(baseline) == _digest(self.baseline)
         same_evidence = same_inputs and state.generation == was.generation
-        former = {shadow.to.version: shadow.to for shadow in shadows(before, was)}
+        former = _addresses(before, was)
+        addresses = _addresses(deployment, state)
         self.deployment, self.state, self.baseline = deployment, state, baseline
         if not same_evidence:
             self.paired = QualityObserver()
         comparisons = {}
-        for shadow in shadows(deployment, state):
-            version = shadow.to.version
+        same_tolerance = deployment.score_tolerance == before.score_tolerance
+        for version, address in addresses.items():
             observer = self.comparisons.get(version)
-            same_tolerance = deployment.score_tolerance == before.score_tolerance
-            if observer is None or not same_evidence or not same_tolerance or former.get(version) != shadow.to:
+            if observer is None or not same_evidence or not same_tolerance or former.get(version) != address:
                 self.paired.forget_pair(state.champion, version)
                 observer = ComparisonObserver(
                     state.champion, version, score_tolerance=deployment.score_tolerance, now=now
                 )
             comparisons[version] = observer
+            if version not in self._health or former.get(version) != address:
+                self._health[version] = ChallengerHealth()
         self.comparisons = comparisons
         if state.generation != was.generation:
-            self._seen = {}
+            self._counts = CopyCounts()
         self._silences = {version: self._silences.get(version, MirrorSilence(version)) for version in comparisons}
         self._budget = RowBudget(deployment.sampling.rows_per_s)
         if not same_inputs or state.champion != was.champion or deployment.drift != before.drift:
@@ -182,29 +186,32 @@ class DeploymentWatch:
         """A worker's cumulative counts of copies; the difference to the last ones is what is new."""
         if counts.generation != self.state.generation:
             return
-        seen = self._seen.pop(worker, {})
-        self._seen[worker] = seen  # at the end: the worker that was silent for longest is forgotten first
-        if len(self._seen) > _WORKERS:
-            del self._seen[next(iter(self._seen))]
-        before = seen.get(counts.version)
-        seen[counts.version] = msgspec.structs.replace(counts, errors=dict(counts.errors), dropped=dict(counts.dropped))
+        delta = self._counts.delta(worker, counts)
         comparison = self.comparisons.get(counts.version)
         if comparison is None:
             return
-        delta = _difference(counts, before)
         self._silences[counts.version].fold(delta, now)
         if not self.void:
             comparison.fold_copies(delta)
-        recent = self._recent.setdefault(counts.version, [0.0, 0.0])
-        failed = sum(delta.errors.values()) + delta.dropped.get("connect_error", 0) + delta.dropped.get("timeout", 0)
-        recent[0] = _FADING * recent[0] + max(0, delta.answered - failed)
-        recent[1] = _FADING * recent[1] + failed
+        self._health[counts.version].fold(delta)
+        self._health[counts.version].breaker(worker, counts.breaker)
+
+    def left(self, worker: str) -> None:
+        """A worker is gone."""
+        for health in self._health.values():
+            health.left(worker)
 
     def fold_joined(self, joined: Joined) -> None:
         """A row's outcome: for every version's quality, and as evidence if the row belongs to this generation."""
         self.quality.fold_row(joined.champion, joined.predictions, joined.outcome, joined.replaces)
         if joined.generation == self.state.generation:
-            self.paired.fold_row(joined.champion, joined.predictions, joined.outcome, joined.replaces)
+            # A challenger's evidence may have begun later than the generation: at another address, or added again.
+            said = {
+                version: prediction
+                for version, prediction in joined.predictions.items()
+                if version not in self.comparisons or self.comparisons[version].since <= joined.at
+            }
+            self.paired.fold_row(joined.champion, said, joined.outcome, joined.replaces)
 
     def tick(self, now: float) -> None:
         """Once a second: closes the drift bucket when it is due, and looks at what it says."""
@@ -221,10 +228,10 @@ class DeploymentWatch:
 
     # --- what is known ---------------------------------------------------------------------------------------
 
-    def failing(self, version: str) -> bool | None:
-        """Whether most of a challenger's last copies failed; None before the first."""
-        ok, failed = self._recent.get(version, (0.0, 0.0))
-        return None if ok + failed < 0.5 else failed > ok
+    def health(self, version: str) -> Health:
+        """How a challenger is, by its last copies."""
+        known = self._health.get(version)
+        return known.health if known is not None else "unknown"
 
     def alarms(self, now: float) -> tuple[AlarmChange, ...]:
         """Every alarm that is known to hold now."""
@@ -280,11 +287,12 @@ class DeploymentWatch:
         memory = _Memory(
             generation=self.state.generation,
             baseline_digest=_digest(self.baseline),
-            seen=self._seen,
+            seen=self._counts.seen,
             unread_requests=dict(self.unread_requests),
             unread_answers=dict(self.unread_answers),
             answers_before=self._answers_before,
             silences=list(self._silences.values()),
+            addresses=_addresses(self.deployment, self.state),
         )
         saved = [Snapshot(name, "memory", msgspec.msgpack.encode(memory), now)]
         if self.drift_observer is not None:
@@ -308,9 +316,13 @@ class DeploymentWatch:
         self._answers_before = self.unread_answers.total()
         if memory.generation != self.state.generation:
             return ()
-        self._seen = memory.seen
+        self._counts = CopyCounts(memory.seen)
         self._silences |= {s.version: s for s in memory.silences if s.version in self.comparisons}
-        kept = {f"comparison/{version}": observer.restore for version, observer in self.comparisons.items()}
+        # At another address, or at none in between, what was seen then is no evidence on what answers now.
+        addresses = _addresses(self.deployment, self.state).items()
+        then = memory.addresses
+        same = {version for version, address in addresses if then is None or then.get(version) == address}
+        kept = {f"comparison/{v}": observer.restore for v, observer in self.comparisons.items() if v in same}
         if self.drift_observer is not None and memory.baseline_digest == _digest(self.baseline):
             kept["drift"] = self.drift_observer.restore
         for name in kept.keys() & saved.keys():
@@ -325,20 +337,11 @@ class DeploymentWatch:
         return tuple(faults)
 
 
+def _addresses(deployment: Deployment, state: DeploymentState) -> dict[str, Address]:
+    """Where each challenger answers. How its certificate is verified is no part of it."""
+    every = (shadow.to for shadow in shadows(deployment, state))
+    return {to.version: (to.host, to.port, to.unix, to.path) for to in every}
+
+
 def _digest(baseline: Baseline | None) -> str | None:
     return baseline.digest if baseline is not None else None
-
-
-def _difference(now: ShadowCounts, before: ShadowCounts | None) -> Copies:
-    """What is new. Totals that went back are another process under the same name: all of it is new."""
-    whole = Copies(mirrored=now.mirrored, answered=now.answered, errors=now.errors, dropped=now.dropped)
-    if before is None:
-        return whole
-    delta = Copies(
-        mirrored=now.mirrored - before.mirrored,
-        answered=now.answered - before.answered,
-        errors={kind: n - before.errors.get(kind, 0) for kind, n in now.errors.items()},
-        dropped={reason: n - before.dropped.get(reason, 0) for reason, n in now.dropped.items()},
-    )
-    went_back = min(delta.mirrored, delta.answered, *delta.errors.values(), *delta.dropped.values()) < 0
-    return whole if went_back else delta

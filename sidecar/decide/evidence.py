@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.reports import ComparisonReport, GateVerdict, PairedQuality, Verdict
 from sidecar.standing import Alarm
 

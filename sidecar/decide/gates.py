@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.decide import quality_gates, traffic_gates
 from sidecar.decide.evidence import Evidence, digest
 from sidecar.decide.finding import Finding

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sidecar.config import ApprovalsGate, InputsGate, LineageGate, OutcomeGate
+from sidecar.config_gates import ApprovalsGate, InputsGate, LineageGate, OutcomeGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
 from sidecar.reports import PairedQuality

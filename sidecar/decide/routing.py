@@ -1,35 +1,78 @@
 """Makes the routing table from settings and stored states: who is champion, who scores in the shadow, and the bounds.
 
 Keeps: the stored champion is served, whatever the settings name; every other known version is a shadow. The table's
-own types stand in `routing_table`, which workers load without settings. Called by control's side only.
+own types stand in `routing_table`, which workers load without settings. Called by control's side only, with the
+deployments that are in force (`roster`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from sidecar.address import parse_url
 from sidecar.config import Deployment, Settings
-from sidecar.decide.routing_table import Bounds, Destination, Route, RoutingTable, Shadow
-from sidecar.standing import DeploymentState, Target
+from sidecar.config_versions import Challenger, Champion, ClientTls, VersionTls
+from sidecar.decide.routing_table import (
+    AccessLog,
+    Bounds,
+    BreakerPolicy,
+    Certificate,
+    Destination,
+    Route,
+    RoutingTable,
+    Shadow,
+    Trust,
+)
+from sidecar.standing import DeploymentState, Target, TargetTls
+
+_PLAIN = ClientTls()
 
 
-def destination(version: str, target: Target) -> Destination:
+def destination(version: str, target: Target, upstream_tls: ClientTls = _PLAIN) -> Destination:
     """Resolves a version's configured url once, at the table's making."""
     address = parse_url(target.url)
-    return Destination(version, address.host, address.port, address.unix, target.path)
+    trust = trust_of(target, upstream_tls)
+    return Destination(version, address.host, address.port, address.unix, target.path, trust)
+
+
+def trust_of(target: Target, upstream_tls: ClientTls) -> Trust | None:
+    """How a version is verified, None without TLS. What it does not say itself is as for all; a pair stays a pair."""
+    if not parse_url(target.url).tls:
+        return None
+    own = target.tls or TargetTls()
+    pair = (own.cert_file, own.key_file) if own.cert_file else (upstream_tls.cert_file, upstream_tls.key_file)
+    return Trust(
+        ca_file=own.ca_file or upstream_tls.ca_file or "",
+        cert_file=pair[0] or "",
+        key_file=pair[1] or "",
+        server_name=own.server_name,
+    )
+
+
+def target_of(version: Champion) -> Target:
+    """Where the settings say that a version answers."""
+    tls = version.tls
+    if tls == VersionTls():
+        return Target(version.url, version.path)
+    own = TargetTls(tls.ca_file or "", tls.cert_file or "", tls.key_file or "", tls.server_name or "")
+    return Target(version.url, version.path, own)
 
 
 def targets(deployment: Deployment) -> dict[str, Target]:
     """Every version that the settings name for a deployment."""
-    named = {deployment.champion.version: Target(deployment.champion.url, deployment.champion.path)}
-    return named | {c.version: Target(c.url, c.path) for c in deployment.challengers}
+    return {v.version: target_of(v) for v in (deployment.champion, *deployment.challengers)}
 
 
-def shadows(deployment: Deployment, state: DeploymentState) -> tuple[Shadow, ...]:
-    """Every version but the champion scores in the shadow, a former champion too (reverse shadow)."""
+def shadows(
+    deployment: Deployment, state: DeploymentState, settings: Settings | None = None, *, enabled: bool = True
+) -> tuple[Shadow, ...]:
+    """Every version but the champion scores in the shadow, a former champion too (reverse shadow).
+
+    Without `settings` bounds and trust are the defaults: enough to tell who scores, and where.
+    """
+    settings = settings or Settings.model_construct()
     known = targets(deployment)
     if state.previous is not None and state.previous_target is not None:
         known.setdefault(state.previous, state.previous_target)
@@ -38,16 +81,31 @@ def shadows(deployment: Deployment, state: DeploymentState) -> tuple[Shadow, ...
     for version, target in known.items():
         if version == state.champion:
             continue
-        policy = policies.get(version)
-        if policy is None:
-            result.append(Shadow(destination(version, target), 1.0, 5.0, 100, enabled=True))
-        else:
-            to = destination(version, target)
-            result.append(Shadow(to, policy.fraction, policy.timeout_s, policy.max_inflight, enabled=True))
+        policy = policies.get(version) or Challenger.model_construct(version=version, url=target.url)
+        to = destination(version, target, settings.upstream_tls)
+        result.append(_shadow(to, policy, settings, enabled=enabled))
     return tuple(result)
 
 
-def route(deployment: Deployment, state: DeploymentState) -> Route:
+def _shadow(to: Destination, policy: Challenger, settings: Settings, *, enabled: bool) -> Shadow:
+    limits, breaker = settings.limits, policy.breaker
+    own_share = max(limits.mirror_bytes // 4, limits.mirror_body_bytes)
+    copy_bytes = own_share if policy.copy_bytes is None else policy.copy_bytes
+    return Shadow(
+        to=to,
+        fraction=policy.fraction,
+        timeout_s=policy.timeout_s,
+        max_inflight=policy.max_inflight,
+        enabled=enabled,
+        copy_bytes=min(copy_bytes, limits.mirror_bytes),
+        max_per_s=float(policy.max_per_s),
+        ramp_s=float(policy.ramp_s),
+        breaker=BreakerPolicy(breaker.failures, float(breaker.open_s), float(breaker.max_open_s)),
+        headers=tuple(policy.headers.items()),
+    )
+
+
+def route(deployment: Deployment, state: DeploymentState, settings: Settings, *, enabled: bool = True) -> Route:
     """One deployment's route as its stored state says."""
     prefix = deployment.path.endswith("*")
     return Route(
@@ -56,20 +114,41 @@ def route(deployment: Deployment, state: DeploymentState) -> Route:
         prefix=prefix,
         protocol=deployment.protocol,
         generation=state.generation,
-        champion=destination(state.champion, state.champion_target),
-        shadows=shadows(deployment, state),
+        champion=destination(state.champion, state.champion_target, settings.upstream_tls),
+        shadows=shadows(deployment, state, settings, enabled=enabled),
+        sticky=(deployment.sticky or "").lower(),
+        upgrades=deployment.upgrades,
     )
 
 
-def routing_table(settings: Settings, states: Mapping[str, DeploymentState], serial: int) -> RoutingTable:
-    """The whole table. Unmatched requests go to `upstream`, else to a sole deployment's champion."""
-    routes = tuple(route(d, states[d.name]) for d in settings.deployments)
+def routing_table(
+    settings: Settings, states: Mapping[str, DeploymentState], serial: int, switched_off: Collection[str] = ()
+) -> RoutingTable:
+    """The whole table. Unmatched requests go to `upstream`, else to a sole deployment's champion.
+
+    `switched_off` names the deployments whose shadow work is switched off.
+    """
+    routes = tuple(route(d, states[d.name], settings, enabled=d.name not in switched_off) for d in settings.deployments)
     if settings.upstream is not None:
-        upstream: Destination | None = destination("", Target(settings.upstream))
+        upstream: Destination | None = destination("", Target(settings.upstream), settings.upstream_tls)
     elif len(routes) == 1:
         upstream = msgspec.structs.replace(routes[0].champion, version="", path=None)
     else:
         upstream = None
-    limits, timeouts = settings.limits, settings.timeouts
-    bounds = Bounds(**limits.model_dump(), **timeouts.model_dump())
-    return RoutingTable(serial, routes, upstream, bounds)
+    return RoutingTable(
+        serial=serial,
+        routes=routes,
+        upstream=upstream,
+        bounds=Bounds(**settings.limits.model_dump(), **settings.timeouts.model_dump()),
+        upgrades=settings.upstream_upgrades,
+        certificate=_certificate(settings),
+        access_log=AccessLog(settings.access_log.share, settings.access_log.path or ""),
+        trace=0.0 if settings.telemetry.otlp_endpoint is None else settings.telemetry.sample,
+    )
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    tls = settings.tls
+    if tls.cert_file is None or tls.key_file is None:
+        return None
+    return Certificate(tls.cert_file, tls.key_file, tls.client_ca_file or "")

@@ -132,7 +132,8 @@ class AccessLog(msgspec.Struct, frozen=True):
 class RoutingTable(msgspec.Struct, frozen=True):
     """Everything a worker routes by. `serial` grows with every change, over restarts too.
 
-    `upgrades` speaks of requests that go to `upstream`; `trace` asks for a span around every request.
+    `upgrades` speaks of requests that go to `upstream`; `trace` is the share of requests that begin a
+    trace where the caller names none.
     """
 
     serial: int
@@ -142,26 +143,7 @@ class RoutingTable(msgspec.Struct, frozen=True):
     upgrades: bool = False
     certificate: Certificate | None = None
     access_log: AccessLog = AccessLog()
-    trace: bool = False
-
-
-class Router:
-    """Finds the route of a path: exact ones first, then the longest prefix."""
-
-    def __init__(self, table: RoutingTable) -> None:
-        self._exact = {route.match.encode(): route for route in table.routes if not route.prefix}
-        prefixes = [(route.match.encode(), route) for route in table.routes if route.prefix]
-        self._prefixes = sorted(prefixes, key=lambda item: -len(item[0]))
-
-    def find(self, path: bytes) -> Route | None:
-        """The route for a path without its query, or None."""
-        route = self._exact.get(path)
-        if route is not None:
-            return route
-        for prefix, route in self._prefixes:
-            if path.startswith(prefix):
-                return route
-        return None
+    trace: float = 0.0
 
 
 def copied(key: bytes, fraction: float) -> bool:

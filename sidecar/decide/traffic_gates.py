@@ -9,7 +9,7 @@ Called by: the table in `gates`.
 
 from __future__ import annotations
 
-from sidecar.config import (
+from sidecar.config_gates import (
     AgreementGate,
     CompletenessGate,
     DurationGate,

@@ -65,6 +65,11 @@ class ComparisonObserver:
         self._predictions = Side(), Side()
         self._latency_ms = LogHistogram(), LogHistogram()
 
+    @property
+    def since(self) -> float:
+        """When this evidence began, in seconds since the epoch."""
+        return self._since
+
     def fold(
         self,
         exchange: Exchange,

@@ -8,6 +8,7 @@ from sidecar.proxy.link import Link
 from sidecar.proxy.plane import Plane
 
 FLUSH_S = 2.0
+LOG_S = 1.0
 
 
 async def drain(plane: Plane, server: asyncio.AbstractServer, link: Link) -> bool:
@@ -27,5 +28,7 @@ async def drain(plane: Plane, server: asyncio.AbstractServer, link: Link) -> boo
         await asyncio.sleep(0.02)
     answered = plane.tally.inflight == 0
     plane.close()
+    if plane.access_log is not None:
+        await plane.access_log.close(LOG_S)
     await link.close(min(FLUSH_S, max(0.1, deadline - loop.time())))
     return answered

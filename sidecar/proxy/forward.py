@@ -10,21 +10,25 @@ from __future__ import annotations
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+from sidecar.proxy.leg import ConnectionUser
+from sidecar.proxy.request_line import log_request
 from sidecar.proxy.tee import Tee
-from sidecar.wire import refusal
-from sidecar.wire.answer_head import own_lines
+from sidecar.wire import refusal, trace_context
 from sidecar.wire.chunks import LAST_CHUNK, chunk, framed
 from sidecar.wire.refusal import Refusal, write_refusal
+from sidecar.wire.repeat import may_repeat
+from sidecar.wire.reply import reply_to
+from sidecar.wire.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from sidecar.proxy.gathering import Gathering
     from sidecar.proxy.listener import Caller
     from sidecar.proxy.plane import Plane
+    from sidecar.proxy.served_route import ServedRoute
     from sidecar.proxy.upstream import Upstream
     from sidecar.wire.answer_head import AnswerHead
     from sidecar.wire.request_head import RequestHead
 
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 # What is held of a body before the champion's connection stands; beyond it the caller is made to wait.
 UNSENT_BYTES = 262_144
 OF_FAILURE = {
@@ -34,55 +38,35 @@ OF_FAILURE = {
 }
 
 
-class Journey:
-    """One request from its head to the answer's last byte."""
+class Journey(ConnectionUser):
+    """One request from its head to the answer's last byte.
 
-    __slots__ = (
-        "_answer_begun",
-        "_at",
-        "_begun",
-        "_body_size",
-        "_caller",
-        "_chunked_answer",
-        "_close",
-        "_gathering",
-        "_over",
-        "_plane",
-        "_refusal",
-        "_repeated",
-        "_request_id",
-        "_route",
-        "_sent_at",
-        "_started",
-        "_status",
-        "_tee",
-        "_to",
-        "_unsent",
-        "_unsent_size",
-        "_upstream",
-        "body_ended",
-        "head",
-        "to_head",
-    )
+    Attributes:
+        started: when its first byte came, in perf_counter's seconds.
+        inside_s: what the sidecar itself took of its time; below zero until that is known.
+        why: the reason, if the sidecar answers itself.
+    """
 
     def __init__(self, plane: Plane, caller: Caller, head: RequestHead, started: float) -> None:
+        super().__init__()
         self._plane = plane
         self._caller = caller
-        self._started = started
-        self._at = time()
-        self._request_id = head.request_id or plane.mint_id()
-        self._tee = Tee(plane)
-        self._body_size = 0
-        self._unsent: list[bytes] = []
-        self._unsent_size = 0
+        self.started: float = started
+        self.request_id: bytes = head.request_id or plane.mint_id()
+        self.tee = Tee(plane)
+        self.route: ServedRoute | None = None
         self._upstream: Upstream | None = None
         self._gathering: Gathering | None = None
-        self._refusal: Refusal | None = None
+        self.trace: TraceContext | None = None
+        self._span_id = b""
+        self.why: Refusal | None = None
         self._begun = False
-        self._repeated = False
-        self._sent_at = 0.0
-        self._status = 0
+        self.repeated = False
+        self._sent_at: float = 0.0
+        self.inside_s: float = -1.0
+        self._status: int = 0
         self._answer_begun = False
+        self.answer_bytes: int = 0
         self._chunked_answer = False
         self._close = False
         self._over = False
@@ -93,42 +77,43 @@ class Journey:
     # --- 1. where to -----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Chooses the champion and asks for a connection to it."""
+        """Chooses the route and asks for a connection to its champion."""
         plane, head = self._plane, self.head
         plane.tally.inflight += 1
         self._begun = True
-        self._route = plane.router.find(head.path)
-        self._to = self._route.champion if self._route is not None else plane.table.upstream
-        if self._refusal is not None:
-            self.refuse(self._refusal)
-            return
-        if self._to is None:
+        route = self.route = plane.route(head.path)
+        if self.why is not None:
+            self.refuse(self.why)
+        elif route is None:
             self.refuse(refusal.NO_ROUTE)
-            return
-        if head.asks_continue and not self.body_ended:
-            self._caller.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._caller.wait("connect", plane.bounds.connect_s)
-        plane.champion_pool(self._to).serve(self)
+        elif plane.sacrifices.requests:
+            plane.tally.sacrificed["requests"] += 1
+            self.refuse(refusal.OVERLOADED)
+        elif head.upgrade and not route.upgrades:
+            self.refuse(refusal.UPGRADE)
+        else:
+            self.upgrade = head.upgrade
+            if head.asks_continue and not self.body_ended:
+                self._caller.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if not route.pool.serve(self):
+                self._caller.wait("connect", plane.bounds.connect_s)
 
     # --- 2. the request's body comes in ----------------------------------------------------------------------
 
     def add_body(self, part: bytes) -> None:
         """A part of the body, in whatever piece it came."""
-        if self._refusal is not None or self._over:
+        if self.why is not None or self._over:
             return
-        self._body_size += len(part)
-        if self._body_size > self._plane.bounds.body_bytes:
+        tee = self.tee
+        tee.add(part)
+        if tee.size > self._plane.body_bytes:
             self.break_off(refusal.TOO_LARGE)
-            return
-        self._tee.add(part)
-        if self._upstream is not None:
-            if not self._answer_begun:  # else nobody reads it any more
-                self._upstream.transport.write(chunk(part) if self.head.chunked else part)
-            return
-        self._unsent.append(part)
-        self._unsent_size += len(part)
-        if self._unsent_size > UNSENT_BYTES:
-            self._caller.hold_back(held=True)
+        elif self._upstream is None:
+            tee.wait(part)
+            if tee.unsent_size > UNSENT_BYTES:
+                self._caller.hold_back(self._caller.CHAMPION)
+        elif not self._answer_begun:  # else nobody reads it any more
+            self._upstream.transport.write(chunk(part) if self.head.chunked else part)
 
     def end_body(self) -> None:
         """The body is complete."""
@@ -141,7 +126,7 @@ class Journey:
     def break_off(self, why: Refusal) -> None:
         """The rest of the body is too long or makes no sense; before its turn, a request waits to be refused."""
         if not self._begun:
-            self._refusal = why
+            self.why = why
         elif not self._answer_begun:  # else nobody reads the body any more, and the answer may well be whole
             self.refuse(why)
 
@@ -149,165 +134,186 @@ class Journey:
 
     def connected(self, upstream: Upstream) -> None:
         """The champion's connection stands: everything that is here goes out in one write."""
-        if self._over or self._to is None:
+        route = self.route
+        if self._over or route is None:
             upstream.decline()
             return
         self._upstream = upstream
-        head = self.head
-        body = b"".join(self._unsent)
-        self._unsent = []
-        self._unsent_size = 0
-        self._caller.hold_back(held=False)  # before the write, which may hold back again
-        authority = self._to.authority if head.host is None else ""
-        start = head.champion_bytes(self._to.path, authority, self._request_id)
+        head, body = self.head, self.tee.take_unsent()
+        self._caller.read_on(self._caller.CHAMPION)  # before the write, which may hold back again
+        start = head.champion_bytes(route.path, route.authority, self.request_id, self._trace_line(route))
+        if self.upgrade:
+            start = head.asking_upgrade(start)
         if self.body_ended:
-            upstream.transport.write(start + framed(body, chunked=head.chunked))
+            upstream.send(start, body, head.chunked)
             self._sent()
         else:
             upstream.sending = True
             upstream.transport.write(start + (chunk(body) if head.chunked else body))
             self._caller.wait("body", self._plane.bounds.body_s)
 
+    def _trace_line(self, route: ServedRoute) -> bytes:
+        """The span of the champion's leg, if the request belongs to a trace or begins one."""
+        if not route.mirrored or self.head.method != b"POST":
+            return b""  # what becomes no span must not break the caller's trace
+        plane, given = self._plane, self.head.traceparent
+        if not self._span_id:  # else it is sent again
+            self.trace = plane.begun_trace(self.request_id) if given is None else trace_context.parse(given)
+            self._span_id = b"" if self.trace is None else plane.span_ids.mint()
+        return b"" if self.trace is None else trace_context.child_line(self.trace, self._span_id)
+
     def _sent(self) -> None:
         """The whole request is on its way: now, and not before, copies are made."""
-        again, self._sent_at = bool(self._sent_at), perf_counter()
+        plane, route, head = self._plane, self.route, self.head
+        again = self._sent_at > 0.0
+        self._sent_at = perf_counter()
         if self._upstream is not None:
             self._upstream.sending = False
-        self._caller.wait("answer", self._plane.bounds.answer_s)
-        if self._route is None or again or self.head.is_shadow or self.head.method != b"POST":
+        self._caller.wait("answer", plane.bounds.answer_s)
+        if route is None or not route.mirrored or again or head.is_shadow or head.method != b"POST":
             return
-        body = self._tee.hand_over()
-        self._gathering = self._plane.mirror.gather(
-            self._route, self.head, self._request_id, self._at, body, self._tee.missing
-        )
+        sent_s = self._sent_at - self.started
+        self._gathering = plane.mirror.gather(route, head, self.request_id, time() - sent_s, self.tee, self.trace)
+        if self._gathering is not None and self.trace is not None:
+            self._gathering.sent(self._span_id, sent_s)
 
-    def sending_paused(self, *, paused: bool) -> None:
+    def sending_paused(self, paused: bool) -> None:
         """The champion takes the body more slowly than the caller sends it."""
-        self._caller.hold_back(held=paused)
+        self._caller.hold(self._caller.CHAMPION, paused)
 
-    def receiving_paused(self, *, paused: bool) -> None:
+    def receiving_paused(self, paused: bool) -> None:
         """The caller takes the answer more slowly than the champion sends it."""
         if self._upstream is not None:
-            if paused:
-                self._upstream.transport.pause_reading()
-            else:
-                self._upstream.transport.resume_reading()
+            self._upstream.hold(paused)
 
     # --- 4. the answer comes back ----------------------------------------------------------------------------
 
-    def answered(self, head: AnswerHead, parts: list[bytes], *, complete: bool) -> None:
+    def informed(self, head: AnswerHead) -> None:
+        """An interim answer goes on, but for the 100 that was given here, to those who know such answers."""
+        if head.status != 100 and not self.head.http10:
+            self._caller.send(head.interim_bytes())
+
+    def upgraded(self, head: AnswerHead, rest: bytes) -> None:
+        """Both sides speak another protocol from now on, whose bytes are none of ours."""
+        upstream = self._upstream
+        if upstream is not None:
+            self._status, self._close = 101, True
+            self._caller.send(head.switching_bytes(self._own_lines()) + rest)
+            self._caller.open_tunnel(upstream.transport)
+
+    def tunnelled(self, data: bytes) -> None:
+        """Bytes from the champion, whatever they mean."""
+        self._caller.send(data)
+        self._caller.wait("tunnel", self._plane.bounds.idle_client_s)
+
+    def answered(self, head: AnswerHead, body: bytes, complete: bool) -> None:
         """One read of the answer: passed on in one write."""
         came_at = perf_counter()
+        gathering = self._gathering
+        self.answer_bytes += len(body)
+        if gathering is not None:
+            gathering.champion_part(body)
         if complete:
             self._upstream = None  # it serves others already
-        body = b"".join(parts)
-        if self._gathering is not None:
-            self._gathering.champion_part(body)
-        if not complete:
+        else:
             self._caller.wait("between", self._plane.bounds.between_bytes_s)  # before the write, which may block
         if self._answer_begun:
             self._caller.send(chunk(body) if self._chunked_answer else body)
         else:
-            self._begin_answer(head, body, complete=complete)
+            self._begin_answer(head, body, complete)
         if not complete:
             return
         if self._chunked_answer:
             self._caller.send(LAST_CHUNK)
+        now = perf_counter()
         if self._sent_at:
-            inside = perf_counter() - came_at
-            self._plane.tally.overhead(inside + self._sent_at - self._started)
-        if self._gathering is not None:
-            self._gathering.champion_answered(head, perf_counter() - self._sent_at)
-        self._finish(head.status)
+            self.inside_s = now - came_at + self._sent_at - self.started
+            self._plane.tally.overhead(self.inside_s)
+        if gathering is not None:
+            gathering.champion_answered(head, now - self._sent_at)
+        self._finish(head.status, now)
 
-    def _begin_answer(self, head: AnswerHead, body: bytes, *, complete: bool) -> None:
-        caller, asked = self._caller, self.head
+    def _begin_answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
         self._answer_begun = True
         self._status = head.status
-        # RFC 9112 9.5: an answer before the request's end goes out at once, and neither connection lives on.
-        self._close = not self.body_ended
-        open_ended = head.chunked or head.ends_with_connection
-        self._chunked_answer = open_ended and not head.bodyless and not asked.http10
-        self._close = self._close or not asked.keep_alive or self._plane.draining
-        self._close = self._close or (open_ended and asked.http10 and not head.bodyless)
-        chunked = self._chunked_answer or (head.chunked and head.bodyless and not asked.http10)
-        start = head.caller_bytes(
-            self._own_lines(), chunked=chunked, close=self._close, http10=asked.http10 and asked.keep_alive
-        )
-        if not self._chunked_answer:
-            caller.send(start + body)
+        own = self._own_lines()
+        if complete and self.body_ended and head.plain and self.head.plain and not self._plane.closing:
+            self._caller.send(b"%s%s\r\n%s" % (head.block, own, body))  # what most answers are
+            return
+        reply = reply_to(self.head, head, own, self.body_ended, self._plane.closing)
+        self._close = self._close or reply.close
+        if not reply.chunked:
+            self._caller.send(reply.start + body)
         elif complete:
-            caller.send(start + framed(body, chunked=True))
-            self._chunked_answer = False  # its end is already written
+            self._caller.send(reply.start + framed(body, chunked=True))
         else:
-            caller.send(start + chunk(body))
+            self._chunked_answer = True
+            self._caller.send(reply.start + chunk(body))
 
     def _own_lines(self) -> bytes:
-        route = self._route
-        if route is None:
-            return own_lines(self._request_id, None, "")
-        return own_lines(self._request_id, route.deployment, route.champion.version)
+        route = self.route
+        return b"x-request-id: %s\r\n%s" % (self.request_id, b"" if route is None else route.own_lines)
 
     # --- 5. it ends, one way or another ----------------------------------------------------------------------
 
-    def failed(self, kind: str, *, reused: bool, answer_begun: bool) -> None:
+    def failed(self, kind: str, reused: bool, answer_begun: bool) -> None:
         """The champion gave no answer, or no whole one."""
         if self._over:
             return
         self._upstream = None
-        if self._may_repeat(kind, reused=reused, answer_begun=answer_begun):
+        if self._status == 101:
+            self._finish(101, perf_counter())  # the champion ended the tunnel
+        elif self._may_repeat(kind, reused, answer_begun):
             self._repeat()
-        elif self._answer_begun:
-            # Never pretend completeness: the caller sees its connection cut, no final chunk.
-            self._fail_gathering(kind)
-            self._finish(self._status, cut=True)
         else:
             self._fail_gathering(kind)
             self.refuse(OF_FAILURE[kind])
 
-    def _may_repeat(self, kind: str, *, reused: bool, answer_begun: bool) -> bool:
-        """Once, on a fresh connection, if the idle one was closed under our hands and the body is still here.
-
-        RFC 9110 9.2.2 allows it for what is known to be safe to repeat: inference is.
-        """
-        safe = self.head.method in IDEMPOTENT or (self._route is not None and self.head.method == b"POST")
-        stale = kind == "reset" and reused and not answer_begun
-        return stale and safe and not self._repeated and self._tee.missing is None
+    def _may_repeat(self, kind: str, reused: bool, answer_begun: bool) -> bool:
+        """Once, on a fresh connection, if the idle one was closed under our hands and the body is still here."""
+        inference = self.route is not None and self.route.mirrored
+        whole = not self.repeated and self.tee.missing is None
+        return (
+            whole
+            and may_repeat(kind, reused, answer_begun, self.head.method, inference)
+            and self._plane.repeats.spend()
+        )
 
     def _repeat(self) -> None:
-        if self._to is None:
-            return
         self._plane.tally.repeats += 1
-        self._repeated = True
-        self._unsent = list(self._tee.parts)
-        self._unsent_size = self._body_size
+        self.repeated = True
+        self.tee.send_again()
         self._caller.wait("connect", self._plane.bounds.connect_s)
-        self._plane.champion_pool(self._to).serve(self, fresh=True)
+        if self.route is not None:
+            self.route.pool.serve(self, True)
 
     def expire(self, stage: str) -> None:
         """A deadline passed at this stage."""
         self._leave_upstream()
-        if stage == "body":
+        if stage == "tunnel":
+            self._finish(101, perf_counter())
+        elif stage == "body":
             self.refuse(refusal.BODY_TIMEOUT)
-            return
-        self._fail_gathering("connect" if stage == "connect" else "timeout")
-        if self._answer_begun:
-            self._finish(self._status, cut=True)
         else:
+            self._fail_gathering("connect" if stage == "connect" else "timeout")
             self.refuse(refusal.CONNECT_FAILED if stage == "connect" else refusal.ANSWER_TIMEOUT)
 
     def refuse(self, why: Refusal) -> None:
-        """The sidecar answers itself. With a body still to come, the connection cannot be used again."""
+        """The sidecar answers itself; where an answer has begun, the caller sees it cut, so that it never looks whole.
+
+        With a body still to come, the connection cannot be used again.
+        """
         if self._over:
             return
         self._leave_upstream()
-        self._plane.tally.refused(why.reason)
+        self.why = why
         if self._answer_begun:
-            self._finish(self._status, cut=True)
+            self._finish(self._status, perf_counter(), cut=True)
             return
-        self._close = not self.body_ended or not self.head.keep_alive or self.head.http10 or self._plane.draining
+        self._plane.tally.refused(why.reason)
+        self._close = not self.body_ended or not self.head.plain or self._plane.closing
         self._caller.send(write_refusal(why, self._own_lines(), close=self._close, body=not self.to_head))
-        self._finish(why.status)
+        self._finish(why.status, perf_counter())
 
     def caller_lost(self) -> None:
         """The caller went away. A request that was sent whole keeps its copies; its own leg ends."""
@@ -316,7 +322,7 @@ class Journey:
         self._leave_upstream()
         if self._gathering is not None:
             self._gathering.caller_left()
-        self._finish(499)
+        self._finish(499 if self._status != 101 else 101, perf_counter())
 
     def _leave_upstream(self) -> None:
         if self._upstream is not None:
@@ -331,16 +337,14 @@ class Journey:
     def forget(self) -> None:
         """Its connection ended before its turn came."""
         self._over = True
-        self._tee.drop()
+        self.tee.drop()
 
-    def _finish(self, status: int, *, cut: bool = False) -> None:
+    def _finish(self, status: int, now: float, cut: bool = False) -> None:
         self._over = True
-        self._tee.drop()
-        plane = self._plane
+        self.tee.drop()
+        plane, route = self._plane, self.route
         plane.tally.inflight -= 1
-        duration_s = perf_counter() - self._started
-        if self._route is not None:
-            plane.tally.request(self._route.deployment, self._route.champion.version, status, duration_s)
-        else:
-            plane.tally.request("", "", status, duration_s)
-        self._caller.journey_ended(close=self._close, cut=cut)
+        plane.ended(route, self.head.is_shadow, status, now - self.started)
+        if plane.access_log is not None and plane.access_log.wants(self.request_id):
+            log_request(plane.access_log, self, status, now - self.started, cut)
+        self._caller.journey_ended(self._close, cut)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.decide.routing_table import Route
-from sidecar.records import Answer, Exchange, Leg
+from sidecar.records import Answer, Exchange, Leg, Trace
 from sidecar.wire.answer_head import AnswerHead
 from sidecar.wire.request_head import RequestHead
+from sidecar.wire.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from sidecar.proxy.plane import Plane
+    from sidecar.proxy.served_route import ServedRoute
 
 
 def answer_of(head: AnswerHead, body: bytes) -> Answer:
     """What control needs of an answer."""
-    return Answer(head.status, head.content_type.decode("latin-1"), head.content_encoding.decode("latin-1"), body)
+    return Answer(head.status, head.content_type, head.content_encoding, body)
 
 
 def error_of(status: int) -> str | None:
@@ -29,7 +30,11 @@ def error_of(status: int) -> str | None:
 
 
 class Gathering:
-    """One request, sent whole, and its legs as they end."""
+    """One request, sent whole, and its legs as they end.
+
+    Attributes:
+        trace: the trace that the request belongs to, if any.
+    """
 
     __slots__ = (
         "_champion",
@@ -39,31 +44,49 @@ class Gathering:
         "_lost",
         "_pending",
         "_plane",
+        "_sent_s",
         "_shadows",
+        "_span_id",
         "at",
         "body",
         "head",
         "request_id",
         "route",
+        "trace",
     )
 
     def __init__(
-        self, plane: Plane, route: Route, head: RequestHead, request_id: bytes, at: float, body: bytes
+        self,
+        plane: Plane,
+        route: ServedRoute,
+        head: RequestHead,
+        request_id: bytes,
+        at: float,
+        body: bytes,
+        trace: TraceContext | None,
     ) -> None:
         self._plane = plane
-        self._held = len(body)
-        self._pending = 1
+        self._held: int = len(body)
+        self._pending: int = 1
         self._champion: Leg | None = None
         self._champion_parts: list[bytes] = []
-        self._champion_bytes = 0
+        self._champion_bytes: int = 0
         self._shadows: list[Leg] = []
         self._lost: str | None = None  # why this exchange will not be offered
         self.route = route
         self.head = head
         self.request_id = request_id
-        self.at = at
+        self.at: float = at
         self.body = body
+        self.trace = trace
+        self._span_id = b""
+        self._sent_s: float = 0.0
         plane.mirror.held_bytes += self._held
+
+    def sent(self, span_id: bytes, sent_s: float) -> None:
+        """The champion's leg has this span's id, and was sent so long after the request began."""
+        self._span_id = span_id
+        self._sent_s = sent_s
 
     # --- the champion's leg ----------------------------------------------------------------------------------
 
@@ -72,25 +95,29 @@ class Gathering:
         if self._lost is not None:
             return
         self._champion_bytes += len(part)
-        if self._champion_bytes > self._plane.bounds.mirror_body_bytes:
+        if self._champion_bytes > self._plane.mirror_body_bytes:
             self._lose("body_too_large")
         elif self.hold(len(part)):
             self._champion_parts.append(part)
 
     def champion_answered(self, head: AnswerHead, latency_s: float) -> None:
         """The champion's answer is complete."""
-        answer = answer_of(head, b"".join(self._champion_parts))
-        self._champion = Leg(self.route.champion.version, answer, error_of(head.status), None, latency_s)
+        parts = self._champion_parts
+        answer = answer_of(head, parts[0] if len(parts) == 1 else b"".join(parts))
+        self._champion = self._champion_leg(answer, error_of(head.status), latency_s)
         self._ended()
 
     def champion_failed(self, kind: str, latency_s: float) -> None:
         """The champion gave no answer, or no whole one."""
-        self._champion = Leg(self.route.champion.version, None, kind, None, latency_s)
+        self._champion = self._champion_leg(None, kind, latency_s)
         self._ended()
 
     def caller_left(self) -> None:
         """The caller went away and took the champion's leg with it: there is nothing to compare with."""
         self._ended()
+
+    def _champion_leg(self, answer: Answer | None, error: str | None, latency_s: float) -> Leg:
+        return Leg(self.route.champion_version, answer, error, None, latency_s, self._span_id.decode())
 
     # --- the copies' legs ------------------------------------------------------------------------------------
 
@@ -101,7 +128,7 @@ class Gathering:
     def hold(self, size: int) -> bool:
         """Makes room for an answer's bytes; False where there is none (any more)."""
         mirror = self._plane.mirror
-        if self._lost is None and mirror.held_bytes + size > self._plane.bounds.mirror_bytes:
+        if self._lost is None and mirror.held_bytes + size > self._plane.mirror_bytes:
             self._lose("bytes_full")
         if self._lost is not None:
             return False
@@ -134,16 +161,25 @@ class Gathering:
         head = self.head
         self._plane.offer(
             Exchange(
-                request_id=self.request_id.decode("latin-1"),
-                deployment=self.route.deployment,
-                generation=self.route.generation,
-                at=self.at,
-                path=head.path.decode("latin-1"),
-                content_type=head.content_type.decode("latin-1"),
-                content_encoding=head.content_encoding.decode("latin-1"),
-                body=self.body,
-                body_complete=True,
-                champion=champion,
-                shadows=tuple(self._shadows),
+                self.request_id.decode("latin-1"),
+                self.route.deployment,
+                self.route.generation,
+                self.at,
+                head.path.decode("latin-1"),
+                head.content_type,
+                head.content_encoding,
+                self.body,
+                True,
+                champion,
+                tuple(self._shadows),
+                self._trace(),
             )
         )
+
+    def _trace(self) -> Trace | None:
+        """What control exports of the trace, if its beginner wanted it recorded."""
+        trace = self.trace
+        if trace is None or not trace.sampled:
+            return None
+        own_id = self._plane.span_ids.mint()
+        return Trace(trace.trace_id.decode(), trace.parent_id.decode(), own_id.decode(), self._sent_s)

@@ -13,12 +13,13 @@ import socket
 import struct
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.proxy.forward import Journey
-from sidecar.proxy.request_reader import RequestReader
+from sidecar.proxy.request_reader import RequestListener, RequestReader
 from sidecar.wire import refusal
 from sidecar.wire.answer_head import own_lines
+from sidecar.wire.body_rate import allowed_s
 from sidecar.wire.refusal import Refusal, write_refusal
 from sidecar.wire.request_head import RequestHead
 
@@ -30,12 +31,21 @@ NEVER = float("inf")
 LINGER_S = 2.0
 # So much is understood at once: it bounds how many pipelined requests can wait.
 SLICE_BYTES = 32_768
+# So much of an answer may wait for a caller that does not read, before its model server is made to wait.
+UNREAD_BYTES = 65_536
 # So many callers above limits.connections are told that there is no room; more are cut without a word.
 POLITELY_REFUSED = 128
 
 
-class Caller(asyncio.Protocol):
-    """One connection from a client."""
+class Caller(RequestListener):
+    """One connection from a client; an asyncio protocol in all but name, since a compiled class has no such base.
+
+    Attributes:
+        PIPELINED, CHAMPION: the reasons for which nothing is read from it.
+    """
+
+    PIPELINED: Final = 1
+    CHAMPION: Final = 2
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
@@ -49,7 +59,8 @@ class Caller(asyncio.Protocol):
         self._lost = False
         self._eof = False
         self._full = False  # the caller does not read what was written
-        self._paused: set[str] = set()
+        self._paused: int = 0
+        self._tunnel: asyncio.Transport | None = None
         self._stage = "idle"
         self._started = 0.0
         self._transport: asyncio.Transport
@@ -60,6 +71,7 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         self._transport = transport
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
         plane = self._plane
         room = plane.bounds.connections - len(plane.callers)
         if room <= -POLITELY_REFUSED:
@@ -74,18 +86,39 @@ class Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        if self._tunnel is not None:
+            self._tunnel.write(data)
+            self.wait("tunnel", self._plane.bounds.idle_client_s)
+            return
         self._started = perf_counter()
+        if self._serving is None and not self._unread and not self._waiting and self._reader.between and not self._full:
+            head = self._plane.known_requests.whole(data)
+            if head is not None:
+                self._serve_known(head, data)
+                return
         self._unread += data
         self._advance()
+
+    def _serve_known(self, head: RequestHead, data: bytes) -> None:
+        """Most requests: whole in one read, and with a head that came before. The parser would say nothing new."""
+        journey = Journey(self._plane, self, head, self._started)
+        if len(data) > head.size:
+            journey.add_body(data[head.size :])
+        journey.end_body()
+        self._serving = journey
+        journey.begin()
 
     def eof_received(self) -> bool:
         # A caller may close its half and still wait for its answers.
         if self._stage == "linger":
             self._close()
+        elif self._tunnel is not None:
+            if self._tunnel.can_write_eof():
+                self._tunnel.write_eof()
         elif not self._eof:
             self._eof = True
             self._advance()
-        return True
+        return self._transport.can_write_eof()  # TLS has no half-close
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._plane.callers.discard(self)
@@ -98,13 +131,13 @@ class Caller(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._full = True
         if self._serving is not None:
-            self._serving.receiving_paused(paused=True)
+            self._serving.receiving_paused(True)
             self.wait("reading", self._plane.bounds.between_bytes_s)
 
     def resume_writing(self) -> None:
         self._full = False
         if self._serving is not None:
-            self._serving.receiving_paused(paused=False)
+            self._serving.receiving_paused(False)
             self.wait("between", self._plane.bounds.between_bytes_s)
         self._advance()
 
@@ -136,7 +169,7 @@ class Caller(asyncio.Protocol):
             if self._serving is None and self._waiting and not self._full:
                 self._serving = self._waiting.popleft()
                 self._serving.begin()
-            elif self._unread and not self._waiting and self._reader.refusal is None:
+            elif self._unread and not self._waiting and self._reader.refusal is None and not self._reader.upgrading:
                 self._read()
             else:
                 break
@@ -152,9 +185,12 @@ class Caller(asyncio.Protocol):
         else:
             self._unread = b""
         reader = self._reader
+        fresh = reader.between and not self._unread
         reader.feed(data, self._plane.bounds)
         if reader.refusal is not None and self._arriving is not None:
             self._arriving.break_off(reader.refusal)
+        elif fresh and reader.between and len(self._waiting) == 1 and self._waiting[0].why is None:
+            self._plane.known_requests.remember(data, reader.last)
 
     def _settle(self) -> None:
         """Nothing more can be done now: what is waited for?"""
@@ -165,7 +201,7 @@ class Caller(asyncio.Protocol):
             if reader.refusal is not None:
                 if not self._full:
                     self._refuse(reader.refusal)
-            elif self._eof or self._plane.draining:
+            elif self._eof or self._plane.closing:
                 self._close()
             elif reader.in_head and self._stage == "idle":
                 self.wait("headers", bounds.headers_s)
@@ -173,16 +209,15 @@ class Caller(asyncio.Protocol):
             reader.refuse(refusal.MALFORMED)  # its body will never be whole
             self._arriving.break_off(refusal.MALFORMED)
         if not self._deaf:
-            held = bool(self._waiting or self._unread) or reader.refusal is not None
-            self.hold_back(held=held, why="pipelined")
+            self.hold(self.PIPELINED, bool(self._waiting or self._unread) or reader.refusal is not None)
 
-    def journey_ended(self, *, close: bool, cut: bool) -> None:
+    def journey_ended(self, close: bool, cut: bool) -> None:
         """The request being served is answered, or cannot be."""
         ended, self._serving = self._serving, None
         if self._lost:
             return
-        unread = self._waiting or self._unread or self._paused
-        self.hold_back(held=False)
+        unread = bool(self._waiting or self._unread or self._paused)
+        self.read_on(self.CHAMPION)
         if cut:
             self._cut()
         elif close and (unread or (ended is not None and not ended.body_ended)):
@@ -191,14 +226,14 @@ class Caller(asyncio.Protocol):
             self._close()
         else:
             self.wait("idle", self._plane.bounds.idle_client_s)
-            if not self._advancing:
+            if not self._advancing and (unread or self._eof or self._plane.closing or not self._reader.between):
                 self._advance()
 
     def _refuse(self, why: Refusal) -> None:
         """A request of which there is no Journey: its head makes no sense, or there is no room."""
         plane, reader = self._plane, self._reader
         plane.tally.refused(why.reason)
-        plane.tally.request("", "", why.status, 0.0)
+        plane.ended(None, False, why.status, 0.0)
         own = own_lines(reader.refused_id or plane.mint_id(), None, "")
         self.send(write_refusal(why, own, close=True, body=not reader.refused_head))
         self._linger()
@@ -213,6 +248,9 @@ class Caller(asyncio.Protocol):
         self._hear_no_more()
         if not self._transport.is_closing():
             self._transport.resume_reading()
+            if not self._transport.can_write_eof():  # TLS has no half-close
+                self._close()
+                return
             self._transport.write_eof()
         self.wait("linger", LINGER_S)
 
@@ -236,7 +274,7 @@ class Caller(asyncio.Protocol):
         self._unread = b""
         while self._waiting:
             self._waiting.popleft().forget()
-        self._paused.clear()
+        self._paused = 0
 
     # --- used by the journey ---------------------------------------------------------------------------------
 
@@ -245,18 +283,37 @@ class Caller(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    def hold_back(self, *, held: bool, why: str = "champion") -> None:
-        """Reads no more from the caller while any reason to wait stands."""
-        was = bool(self._paused)
+    def hold(self, why: int, held: bool) -> None:
+        """A reason to wait stands, or stands no more."""
         if held:
-            self._paused.add(why)
+            self.hold_back(why)
         else:
-            self._paused.discard(why)
-        if was != bool(self._paused) and not self._transport.is_closing():
-            if self._paused:
-                self._transport.pause_reading()
-            else:
+            self.read_on(why)
+
+    def hold_back(self, why: int) -> None:
+        """Reads no more from the caller while any reason to wait stands."""
+        if not self._paused and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._paused |= why
+
+    def read_on(self, why: int) -> None:
+        """This reason to wait stands no more."""
+        if self._paused:
+            self._paused &= ~why
+            if not self._paused and not self._transport.is_closing():
                 self._transport.resume_reading()
+
+    def open_tunnel(self, to: asyncio.Transport) -> None:
+        """From now on every byte goes to the champion as it is, those too that came already."""
+        self._tunnel = to
+        came = self._reader.rest + self._unread
+        self._unread = b""
+        if came:
+            to.write(came)
+        self.read_on(self.PIPELINED)
+        if self._eof and to.can_write_eof():
+            to.write_eof()
+        self.wait("tunnel", self._plane.bounds.idle_client_s)
 
     def wait(self, stage: str, seconds: float) -> None:
         """What is waited for now, and how long."""
@@ -264,6 +321,15 @@ class Caller(asyncio.Protocol):
         self.deadline = self._plane.now() + seconds
 
     # --- used by the plane -----------------------------------------------------------------------------------
+
+    def look_at_rate(self, now: float) -> None:
+        """A body that drips is let go before its time, unless it is the champion that takes no more of it."""
+        journey, bounds = self._serving, self._plane.bounds
+        if journey is None or self._stage != "body" or self._paused & self.CHAMPION:
+            return
+        taken_s = now - (self.deadline - bounds.body_s)
+        if taken_s > allowed_s(journey.tee.size, bounds.body_bytes_per_s, bounds.body_s):
+            journey.expire("body")
 
     def expire(self) -> None:
         """The deadline of the present stage passed."""
@@ -274,7 +340,7 @@ class Caller(asyncio.Protocol):
             self._cut()
         else:
             # A body that is late because the champion takes no more of it is not the caller's fault.
-            blocked = self._stage == "body" and "champion" in self._paused
+            blocked = self._stage == "body" and bool(self._paused & self.CHAMPION)
             self._serving.expire("answer" if blocked else self._stage)
 
     def drain(self) -> None:

@@ -7,17 +7,19 @@ Parsing is httptools' work, judging a head `wire`'s. Used by `listener`, one for
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import httptools
 
 from sidecar.decide.routing_table import Bounds
 from sidecar.wire import refusal
+from sidecar.wire.borders import RequestBorders, undecided_after
 from sidecar.wire.refusal import Refusal
 from sidecar.wire.request_head import Headers, Refused, RequestHead, given_id
 
+# What a head has beside its target and its headers: a method, a version, line ends.
+LINE_BYTES = 64
 
-class Told(Protocol):
+
+class RequestListener:
     """Who is told of requests, in the order of the wire."""
 
     def request_arrived(self, head: RequestHead) -> None:
@@ -36,17 +38,22 @@ class RequestReader:
     Attributes:
         refusal: why nothing more is read; `refused_id` is that request's id where its head could be read.
         in_head: a head has begun and is not whole.
+        upgrading: the last request asks for another protocol; `rest` is what came behind it, and nothing more is read.
     """
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: RequestListener) -> None:
         self._told = told
         self._parser = httptools.HttpRequestParser(self)
         self._bounds: Bounds
+        self._borders = RequestBorders()
         self._target = b""
         self._headers: Headers = []
         self._undecided = 0  # bytes since the last part of a body, or of a head since it began
         self._in_request = False
+        self._last: RequestHead | None = None
         self._upgrade_ignored = False
+        self.upgrading = False
+        self.rest = b""
         self.in_head = False
         self.refusal: Refusal | None = None
         self.refused_id: bytes | None = None
@@ -55,12 +62,37 @@ class RequestReader:
     def feed(self, data: bytes, bounds: Bounds) -> None:
         """Reads some bytes."""
         self._bounds = bounds
-        if self.in_head or self._in_request:
-            self._undecided += len(data)
-        while data and self.refusal is None:
-            data = self._feed(data)
-        if self._undecided > bounds.header_bytes + bounds.target_bytes and (self.in_head or self._in_request):
+        at = 0
+        while at < len(data) and self.refusal is None and not self.upgrading:
+            at = self._feed_part(data, at)
+        if self.upgrading:
+            self.rest += data[at:]
+
+    def _feed_part(self, data: bytes, at: int) -> int:
+        """Feeds the parser what comes next: a head, or a body, or as much of it as is here. Where that ended."""
+        try:
+            end = self._borders.part(data, at)
+        except Refused as refused:
+            self.refuse(refused.why)
+            return len(data)
+        part = data if at == 0 and end == len(data) else data[at:end]
+        self._undecided = len(part) if self.between else self._undecided + len(part)
+        while part and self.refusal is None:
+            part = self._feed(part)
+        bounds = self._bounds
+        if self._undecided > bounds.header_bytes + bounds.target_bytes + LINE_BYTES and not self.between:
             self.refuse(refusal.HEADERS_TOO_LARGE)
+        return end
+
+    @property
+    def between(self) -> bool:
+        """True where the next byte begins a request."""
+        return not (self.in_head or self._in_request or self.upgrading or self.refusal is not None)
+
+    @property
+    def last(self) -> RequestHead | None:
+        """The head that was read last."""
+        return self._last
 
     def refuse(self, why: Refusal) -> None:
         """Nothing more is read. The first reason stands."""
@@ -75,7 +107,8 @@ class RequestReader:
         except httptools.HttpParserUpgrade as upgrade:
             if self._upgrade_ignored:
                 return self._without_upgrade() + data[upgrade.args[0] :]
-            self.refuse(refusal.CONNECT)
+            if not self.upgrading:
+                self.refuse(refusal.CONNECT)
         except httptools.HttpParserError:
             self.refuse(refusal.MALFORMED)
         return b""
@@ -98,7 +131,6 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         self.in_head = True
-        self._undecided = 0
         self._target = b""
         self._headers = []
 
@@ -114,9 +146,11 @@ class RequestReader:
             return
         parser, bounds = self._parser, self._bounds
         method = parser.get_method()
-        self._upgrade_ignored = parser.should_upgrade() and method != b"CONNECT"
+        asks = method != b"CONNECT" and parser.should_upgrade()
+        self._upgrade_ignored = asks and not self._may_upgrade()
         if self._upgrade_ignored:
             return
+        self.upgrading = asks
         self.refused_head = method == b"HEAD"
         size = sum([len(name) + len(value) + 4 for name, value in self._headers])
         if len(self._target) > bounds.target_bytes:
@@ -127,7 +161,7 @@ class RequestReader:
             self._judge(method)
 
     def on_body(self, part: bytes) -> None:
-        self._undecided = 0
+        self._undecided = undecided_after(self._undecided, len(part))
         if self.refusal is None:
             self._told.body_arrived(part)
 
@@ -135,6 +169,12 @@ class RequestReader:
         if self.refusal is None and self._in_request:
             self._in_request = False
             self._told.request_ended()
+
+    def _may_upgrade(self) -> bool:
+        """Whether the upgrade is one to decide about, rather than one that is asked for by the way."""
+        named = [value.strip(b" \t").lower() for name, value in self._headers if name.lower() == b"upgrade"]
+        framing = [name for name, _ in self._headers if name.lower() in (b"content-length", b"transfer-encoding")]
+        return named != [b"h2c"] and not framing and self._parser.get_http_version() == "1.1"
 
     def _judge(self, method: bytes) -> None:
         parser = self._parser
@@ -147,5 +187,7 @@ class RequestReader:
             return
         self.in_head = False
         self._in_request = True
+        self._last = head
         self._undecided = 0
+        self._borders.body_follows(head.length, head.chunked)
         self._told.request_arrived(head)

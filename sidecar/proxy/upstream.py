@@ -1,74 +1,85 @@
-"""A connection to a model server, and the pool of those that idle.
+"""A connection to a model server: one leg at a time uses it, and is told about each read at most once.
 
-One leg at a time uses a connection; the connection parses the answer and tells the leg about each read at most once.
-It knows nothing of callers, champions or challengers: a leg is whatever has the three methods of `Leg`.
+It knows nothing of callers, champions or challengers. Invariant: nothing of an answer whose length could be doubted
+is ever passed on, and a connection that is not provably at the end of an answer is not used again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from sidecar.decide.routing_table import Bounds, Destination
 from sidecar.wire.answer_head import AnswerHead, MalformedAnswer
+from sidecar.wire.borders import AnswerBorders, undecided_after
+from sidecar.wire.chunks import framed
 from sidecar.wire.request_head import Headers
 
-# Heads that a pool remembers; a header that always differs only makes it forget them now and then.
-UNDERSTOOD_HEADS = 128
+if TYPE_CHECKING:
+    from sidecar.proxy.leg import ConnectionUser
+    from sidecar.proxy.pool import Pool
+
+# More interim answers than this before the final one are no information any more.
+INTERIM_ANSWERS = 16
+# A larger body is handed to the socket as it is, instead of being joined with its head.
+JOINED_BYTES = 16_384
 
 
-class Leg(Protocol):
-    """What a connection tells the one who uses it."""
+class Upstream:
+    """One connection to a model server; an asyncio protocol in all but name, since a compiled class has no such base.
 
-    to_head: bool
-
-    def connected(self, upstream: Upstream) -> None:
-        """A connection is ready; write to it."""
-
-    def answered(self, head: AnswerHead, parts: list[bytes], *, complete: bool) -> None:
-        """One read brought (more of) the answer. Once complete, the connection serves others."""
-
-    def failed(self, kind: str, *, reused: bool, answer_begun: bool) -> None:
-        """No (further) answer will come: connect, reset, malformed. The connection is gone."""
-
-    def sending_paused(self, *, paused: bool) -> None:
-        """The model server takes no more of the request for now, or takes more again."""
-
-
-class Upstream(asyncio.Protocol):
-    """One connection to a model server."""
+    Attributes:
+        sending: the leg still sends its request; after an answer that came early, the connection is not reused.
+        reused: it has served another leg before.
+        idle_since: when it was given back, in the loop's seconds.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
-        self._leg: Leg | None = None
+        self._borders = AnswerBorders()
+        self._leg: ConnectionUser | None = None
         self._reason = b""
         self._headers: Headers = []
-        self._complete = False
-        self._broken = False
-        self.transport: asyncio.Transport
         self._head: AnswerHead | None = None
         self._parts: list[bytes] = []
+        self._complete = False
+        self._broken = False
         self._heard = False  # anything at all of an answer
         self._undecided = 0  # bytes since the last part of a body, or since the request
-        self.sending = False  # the leg still sends: after an answer that came early, no reuse
+        self._informed = 0
+        self._tunnel = False
+        self.transport: asyncio.Transport
+        self.sending = False
         self.reused = False
         self.idle_since = 0.0
 
     # --- used by a leg -------------------------------------------------------------------------------------
 
-    def take(self, leg: Leg) -> None:
+    def take(self, leg: ConnectionUser) -> None:
         """Gives the connection to a leg for one request."""
         self._leg = leg
         self.sending = False
         self._complete = False
-        self._head = None
-        self._parts = []
         self._heard = False
-        self._undecided = 0
+        self._head = None
+
+    def send(self, start: bytes, body: bytes, chunked: bool) -> None:
+        """Writes a whole request."""
+        if chunked:
+            self.transport.write(start + framed(body, chunked=True))
+        elif len(body) <= JOINED_BYTES:
+            self.transport.write(start + body)
+        else:
+            self.transport.writelines((start, body))
+
+    def hold(self, held: bool) -> None:
+        """Reads no more of the answer for now, or reads on."""
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def decline(self) -> None:
         """The leg was over before this connection was made; it may serve others, nothing was sent."""
@@ -83,35 +94,77 @@ class Upstream(asyncio.Protocol):
     # --- asyncio -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's has another base
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base
 
     def data_received(self, data: bytes) -> None:
-        if self._leg is None:
+        leg = self._leg
+        if leg is None:
             # RFC 9112 9.2: bytes that nobody asked for; whatever they are, they must not become an answer.
             self.transport.abort()
             return
+        if self._tunnel:
+            leg.tunnelled(data)
+            return
+        if self._heard:
+            self._parse(data)
+            return
         self._heard = True
+        head = self._pool.known_answer(data)
+        if head is not None and not leg.to_head:
+            self._leg = None
+            self._pool.give_back(self)
+            leg.answered(head, data[head.size :], True)
+            return
+        self._parts = []
+        self._undecided = 0
+        self._informed = 0
+        self._parse(data)
+        if self._complete and not self._broken and not leg.to_head:
+            self._pool.remember(data, self._head)
+
+    def _parse(self, data: bytes) -> None:
         self._undecided += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._broken = True
-        except httptools.HttpParserError:
-            # A complete answer followed by garbage is an answer; the connection is not used again.
-            self._broken = True
-        if self._complete:
+        at = self._parse_heads(data) if self._head is None else 0
+        if self._head is not None and not self._tunnel and at < len(data) and not self._broken:
+            self._feed(data if at == 0 else data[at:])
+        if self._tunnel and not self._broken:
+            self._upgrade(data[at:])
+        elif self._complete:
             self._tell()
         elif self._broken or self._undecided > self._pool.undecided_bytes:
             self._fail("malformed")
         else:
             self._tell()
 
-    def eof_received(self) -> None:
+    def _parse_heads(self, data: bytes) -> int:
+        """Reads interim heads and the final one, each by itself; the index of what comes behind."""
+        at = 0
+        while at < len(data) and self._head is None and not self._broken:
+            end = self._borders.part(data, at)
+            if end < 0:
+                self._broken = True
+                break
+            self._feed(data[at:end])
+            at = end
+        return at
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._broken = self._broken or not self._tunnel
+        except httptools.HttpParserError:
+            # A complete answer followed by garbage is an answer; the connection is not used again.
+            self._broken = True
+
+    def eof_received(self) -> bool:
         head = self._head
-        if self._leg is not None and head is not None and not self._complete and head.ends_with_connection:
+        if self._tunnel and self._leg is not None:
+            self._leg.failed("reset", self.reused, True)
+        elif self._leg is not None and head is not None and not self._complete and head.ends_with_connection:
             self._complete = self._broken = True
             self._tell()
+        return False
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._pool.forget(self)
@@ -119,11 +172,11 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self._leg is not None:
-            self._leg.sending_paused(paused=True)
+            self._leg.sending_paused(True)
 
     def resume_writing(self) -> None:
         if self._leg is not None:
-            self._leg.sending_paused(paused=False)
+            self._leg.sending_paused(False)
 
     # --- httptools -----------------------------------------------------------------------------------------
 
@@ -137,43 +190,57 @@ class Upstream(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        if self._head is None:  # else a trailer, which is dropped
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self._complete or self._leg is None or 100 <= status < 200:
-            # Interim answers are dropped (RFC 9110 15.2 lets a proxy do so for those it asked for itself); 101 is
-            # an upgrade that was never asked for.
-            self._broken = self._broken or status == 101
+        leg = self._leg
+        if self._complete or leg is None:
             return
-        to_head = self._leg.to_head
+        parser = self._parser
+        status = parser.get_status_code()
         try:
-            self._head = self._pool.understand(
+            head = AnswerHead(
                 status,
                 self._reason,
-                self._parser.get_http_version(),
-                tuple(self._headers),
-                to_head,
-                self._parser.should_keep_alive(),
+                parser.get_http_version(),
+                self._headers,
+                to_head=leg.to_head,
+                keep_alive=parser.should_keep_alive(),
             )
         except MalformedAnswer:
             self._broken = True
             return
-        if to_head:
-            # The parser cannot know that no body follows; a fresh one reads the next answer.
-            self._complete = True
-            self._parser = httptools.HttpResponseParser(self)
+        if status == 101:
+            if leg.upgrade and head.grants(leg.upgrade):
+                self._head = head
+                self._tunnel = True
+            else:
+                self._broken = True  # it was never asked for
+        elif status < 200:
+            self._informed += 1
+            self._broken = self._broken or self._informed > INTERIM_ANSWERS
+            if not self._broken:
+                leg.informed(head)
+        else:
+            self._head = head
+            if leg.to_head:
+                # The parser cannot know that no body follows; a fresh one reads the next answer.
+                self._complete = True
+                self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, part: bytes) -> None:
-        self._undecided = 0
+        self._undecided = undecided_after(self._undecided, len(part))
         if self._complete:
             self._broken = True
         else:
             self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        if self._head is not None:
+        if self._head is not None and not self._tunnel:
             self._complete = True
+            # A trailer may have said close, after the head said nothing of it.
+            self._broken = self._broken or not self._parser.should_keep_alive()
 
     # --- one read, told once -------------------------------------------------------------------------------
 
@@ -181,111 +248,25 @@ class Upstream(asyncio.Protocol):
         leg, head = self._leg, self._head
         if leg is None or head is None:
             return
-        parts, self._parts = self._parts, []
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = []
         if self._complete:
             self._leg = None
             # Given back before the leg is told, so that the caller's next request finds it.
             if self._broken or self.sending or not head.keep_alive or self.transport.is_closing():
                 self.transport.close()
             else:
-                self._pool.give_back(self)
-        leg.answered(head, parts, complete=self._complete)
+                self._pool.give_back(self, head.idle_s)
+        leg.answered(head, body, self._complete)
+
+    def _upgrade(self, rest: bytes) -> None:
+        leg, head = self._leg, self._head
+        if leg is not None and head is not None:
+            leg.upgraded(head, rest)
 
     def _fail(self, kind: str) -> None:
         leg, self._leg = self._leg, None
         if leg is not None:
             self.transport.abort()
-            leg.failed(kind, reused=self.reused, answer_begun=self._heard)
-
-
-class Pool:
-    """Connections to one destination: those that idle, and the making of new ones."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, to: Destination, bounds: Bounds) -> None:
-        self._loop = loop
-        self._to = to
-        self._idle_s = bounds.idle_upstream_s
-        self._connect_s = bounds.connect_s
-        # A head, or the framing between two parts of a body, may not be endless.
-        self.undecided_bytes = bounds.header_bytes
-        self._idle: deque[Upstream] = deque()
-        self._connecting: set[asyncio.Task[None]] = set()
-        self._closed = False
-        self._understood: dict[tuple[object, ...], AnswerHead] = {}
-
-    def understand(
-        self,
-        status: int,
-        reason: bytes,
-        version: str,
-        headers: tuple[tuple[bytes, bytes], ...],
-        to_head: bool,
-        keep_alive: bool,
-    ) -> AnswerHead:
-        """What an answer's head means. A model server sends few different ones: each is understood once.
-
-        Raises MalformedAnswer.
-        """
-        key = (status, reason, version, headers, to_head, keep_alive)
-        head = self._understood.get(key)
-        if head is None:
-            head = AnswerHead(status, reason, version, headers, to_head=to_head, keep_alive=keep_alive)
-            if len(self._understood) >= UNDERSTOOD_HEADS:
-                self._understood.clear()
-            self._understood[key] = head
-        return head
-
-    def serve(self, leg: Leg, *, fresh: bool = False) -> None:
-        """Calls `leg.connected` with a connection: at once if one idles, else when it is made; or `leg.failed`."""
-        oldest = self._loop.time() - self._idle_s
-        while self._idle and not fresh:
-            upstream = self._idle.pop()
-            if upstream.idle_since < oldest or upstream.transport.is_closing():
-                upstream.transport.close()
-                continue
-            upstream.reused = True
-            upstream.take(leg)
-            leg.connected(upstream)
-            return
-        task = self._loop.create_task(self._connect(leg), name=f"connect {self._to.version}")
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-
-    async def _connect(self, leg: Leg) -> None:
-        to = self._to
-        try:
-            # Else an address that swallows packets would gather attempts for minutes.
-            async with asyncio.timeout(self._connect_s):
-                if to.unix:
-                    _, upstream = await self._loop.create_unix_connection(lambda: Upstream(self), to.unix)
-                else:
-                    _, upstream = await self._loop.create_connection(lambda: Upstream(self), to.host, to.port)
-        except (OSError, UnicodeError):  # TimeoutError is the one, a name that is no host name the other
-            leg.failed("connect", reused=False, answer_begun=False)
-            return
-        upstream.take(leg)
-        leg.connected(upstream)
-
-    def give_back(self, upstream: Upstream) -> None:
-        """A connection whose answer is complete may serve the next leg."""
-        if self._closed:
-            upstream.transport.close()
-            return
-        upstream.idle_since = self._loop.time()
-        self._idle.append(upstream)
-
-    def forget(self, upstream: Upstream) -> None:
-        """A connection is gone."""
-        if upstream in self._idle:
-            self._idle.remove(upstream)
-
-    def tick(self, now: float) -> None:
-        """Closes what has idled too long: a model server must never be the first to close (RELIABILITY 3)."""
-        while self._idle and self._idle[0].idle_since < now - self._idle_s:
-            self._idle.popleft().transport.close()
-
-    def close(self) -> None:
-        """The routing table names this destination no more: legs under way end, then their connections close."""
-        self._closed = True
-        while self._idle:
-            self._idle.popleft().transport.close()
+            leg.failed(kind, self.reused, self._heard)

@@ -55,7 +55,7 @@ class Durations(msgspec.Struct):
 
 
 class Totals(msgspec.Struct):
-    """The sum over all workers at one moment."""
+    """The sum over all workers at one moment; of `pressure` and `loop_lag_s` the worst."""
 
     requests: dict[RequestKey, Durations]
     shadows: dict[ShadowKey, Copies]
@@ -67,6 +67,10 @@ class Totals(msgspec.Struct):
     connections: int
     inflight: int
     held_bytes: int
+    sacrificed: dict[str, int] = {}
+    access_log_dropped: dict[str, int] = {}
+    pressure: float = 0.0
+    loop_lag_s: float = 0.0
 
 
 class WorkerTotals:
@@ -122,6 +126,10 @@ class WorkerTotals:
             connections=sum(counts.connections for counts in living),
             inflight=sum(counts.inflight for counts in living),
             held_bytes=sum(counts.held_bytes for counts in living),
+            sacrificed=dict(whole.sacrificed),
+            access_log_dropped=dict(whole.access_log_dropped),
+            pressure=max((counts.pressure for counts in living), default=0.0),
+            loop_lag_s=max((counts.loop_lag_s for counts in living), default=0.0),
         )
 
 
@@ -133,6 +141,8 @@ class _Sum:
         self.shadows: dict[ShadowKey, ShadowCounts] = {}
         self.capture_dropped: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.sacrificed: Counter[str] = Counter()
+        self.access_log_dropped: Counter[str] = Counter()
         self.overhead = Durations()
         self.repeats = 0
 
@@ -143,6 +153,8 @@ class _Sum:
             self._shadow(shadow)
         self.capture_dropped.update(counts.capture_dropped)
         self.refused.update(counts.refused)
+        self.sacrificed.update(counts.sacrificed)
+        self.access_log_dropped.update(counts.access_log_dropped)
         self.overhead.add(counts.overhead_count, counts.overhead_seconds, counts.overhead_buckets)
         self.repeats += counts.repeats
 
@@ -154,6 +166,8 @@ class _Sum:
             self._shadow(shadow)
         self.capture_dropped.update(other.capture_dropped)
         self.refused.update(other.refused)
+        self.sacrificed.update(other.sacrificed)
+        self.access_log_dropped.update(other.access_log_dropped)
         self.overhead.add(other.overhead.count, other.overhead.seconds, other.overhead.buckets)
         self.repeats += other.repeats
 

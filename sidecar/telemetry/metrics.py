@@ -16,7 +16,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS
+from sidecar.records import (
+    ACCESS_LOG_DROP_REASONS,
+    CAPTURE_DROP_REASONS,
+    DROP_REASONS,
+    DURATION_BUCKETS_S,
+    LEG_ERRORS,
+    SACRIFICES,
+)
 from sidecar.reports import DriftReport, FeatureDrift, GateTable, OutcomeCounts
 from sidecar.standing import Alarm
 from sidecar.telemetry.counts import Durations, RequestKey, Totals
@@ -26,6 +33,7 @@ _TRANSITIONS = ("promote", "rollback")
 _SEVERITIES = ("info", "warning", "critical")
 _REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory")  # payload.undecodable.Reason
 _UNREAD = (*_REASONS, *(f"answer_{reason}" for reason in _REASONS))
+_SPAN_OUTCOMES = ("exported", "failed", "dropped")
 _GATE_VALUES = {"pass": 1, "insufficient": 0, "fail": -1}
 _EDGES = (*(repr(edge) for edge in DURATION_BUCKETS_S), "+Inf")
 
@@ -62,6 +70,7 @@ class Facts(msgspec.Struct, frozen=True):
     observation_failures: int = 0
     decisions_dropped: int = 0
     outcomes_unknown: OutcomeCounts = OutcomeCounts()
+    spans: Mapping[str, int] = {}
 
 
 class SidecarCollector(Collector):
@@ -145,12 +154,24 @@ def _workers(totals: Totals) -> Iterator[Metric]:
     refused = CounterMetricFamily("sidecar_refused", "Requests that the sidecar itself refused.", labels=("reason",))
     for reason, count in totals.refused.items():
         refused.add_metric((reason,), count)
-    yield from (captures, refused)
+    sacrificed = CounterMetricFamily(
+        "sidecar_sacrificed", "What callers lost to an overloaded worker.", labels=("what",)
+    )
+    for what, count in (dict.fromkeys(SACRIFICES, 0) | totals.sacrificed).items():
+        sacrificed.add_metric((what,), count)
+    unlogged = CounterMetricFamily(
+        "sidecar_access_log_dropped", "Lines of the access log never written.", labels=("reason",)
+    )
+    for reason, count in (dict.fromkeys(ACCESS_LOG_DROP_REASONS, 0) | totals.access_log_dropped).items():
+        unlogged.add_metric((reason,), count)
+    yield from (captures, refused, sacrificed, unlogged)
     yield CounterMetricFamily("sidecar_repeats", "Requests sent again on a fresh connection.", value=totals.repeats)
     yield GaugeMetricFamily("sidecar_workers", "Proxy workers that report.", value=totals.workers)
     yield GaugeMetricFamily("sidecar_connections", "Callers' open connections.", value=totals.connections)
     yield GaugeMetricFamily("sidecar_inflight_requests", "Requests being answered.", value=totals.inflight)
     yield GaugeMetricFamily("sidecar_held_bytes", "Bytes held for copies and exchanges.", value=totals.held_bytes)
+    yield GaugeMetricFamily("sidecar_pressure", "0 to 1: the hardest pressed worker's.", value=totals.pressure)
+    yield GaugeMetricFamily("sidecar_loop_lag_seconds", "How late a loop ran at worst lately.", value=totals.loop_lag_s)
 
 
 def _drift(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
@@ -232,6 +253,10 @@ def _control(facts: Facts) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "sidecar_observation_failures", "Steps of observation that failed.", value=facts.observation_failures
     )
+    spans = CounterMetricFamily("sidecar_spans", "Spans made for the collector of traces.", labels=("outcome",))
+    for outcome, count in (dict.fromkeys(_SPAN_OUTCOMES, 0) | dict(facts.spans)).items():
+        spans.add_metric((outcome,), count)
+    yield spans
     yield CounterMetricFamily(
         "sidecar_decisions_dropped", "Rows not kept for their outcome.", value=facts.decisions_dropped
     )

@@ -28,6 +28,7 @@ BAD_FRAMING = Refusal(400, "malformed", "The request's length cannot be told wit
 BAD_VERSION = Refusal(400, "malformed", "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 BAD_EXPECTATION = Refusal(417, "expectation", "The only expectation that can be met is 100-continue.")
 CONNECT = Refusal(405, "method", "CONNECT is not available: the sidecar is no forward proxy.")
+UPGRADE = Refusal(501, "upgrade", "Upgrades such as WebSocket are not allowed on this path; the key is `upgrades`.")
 NO_ROUTE = Refusal(404, "no_route", "No deployment matches this path and no upstream is configured.")
 HEADERS_TIMEOUT = Refusal(408, "headers_timeout", "The request's headers did not arrive in time.")
 BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body did not arrive in time.")

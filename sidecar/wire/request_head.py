@@ -8,17 +8,25 @@ goes on. Header lines are kept byte-exact, in order, with their multiplicity. Ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sidecar.wire import refusal
-from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, named_by_connection
+from sidecar.wire.header_lines import say_length_plainly, without
+from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, asks_upgrade, named_by_connection
 from sidecar.wire.refusal import Refusal
 
 Headers = list[tuple[bytes, bytes]]
 REQUEST_ID_BYTES = 256
+MOST_DIGITS = 40  # of a length: more are zeros, or more than anybody sends
+_TRACEPARENT = frozenset((b"traceparent",))
 _BLANK = b" \t"  # RFC 9110 5.6.3: optional around a value and no part of it; the parser leaves what trails
-# RFC 3986 3.2.2 and 3.2.3 without user information: what a host and its port are made of.
-_HOST_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%:[]"
+# RFC 3986 3.2.2 and 3.2.3 without user information: a literal address or a name, and a port.
+_AUTHORITY = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[0-9A-Za-z\-._~!$&'()*+,;=:]+\]|"
+    rb"(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+)
+_SLASH_OR_QUERY = re.compile(rb"[/?]")
 
 
 class Refused(Exception):
@@ -32,15 +40,21 @@ class Refused(Exception):
 class RequestHead:
     """A request's head, understood. `length` is None without a body of known length; `lines` go to the champion.
 
+    `upgrade` is the protocol that is asked for, where it could be granted; `size` the head's bytes where known.
     `host` is None for an HTTP/1.0 request that names none; then the one who forwards gives an authority.
     """
 
     __slots__ = (
+        "_asks_upgrade",
+        "_block",
+        "_block_path",
+        "_copy_block",
+        "_copy_block_for",
+        "_odd_length",
         "asks_continue",
         "chunked",
         "content_encoding",
         "content_type",
-        "has_credentials",
         "host",
         "http10",
         "id_given",
@@ -52,7 +66,10 @@ class RequestHead:
         "named",
         "path",
         "request_id",
+        "size",
         "target",
+        "traceparent",
+        "upgrade",
     )
 
     def __init__(self, method: bytes, target: bytes, version: str, headers: Headers, *, keep_alive: bool) -> None:
@@ -60,16 +77,24 @@ class RequestHead:
         self.http10 = version == "1.0"
         self.keep_alive = keep_alive
         self.length: int | None = None
+        self._odd_length = False
+        self._asks_upgrade = False
         self.chunked = False
         self.asks_continue = False
         self.is_shadow = False
-        self.has_credentials = False
         self.host: bytes | None = None
         self.named: frozenset[bytes] = frozenset()
         self.request_id: bytes | None = None
         self.id_given = False
-        self.content_type = b""
-        self.content_encoding = b""
+        self.content_type = ""
+        self.content_encoding = ""
+        self.traceparent: bytes | None = None
+        self.upgrade = b""
+        self.size = 0
+        self._block: bytes | None = None
+        self._block_path: str | None = None
+        self._copy_block: bytes | None = None
+        self._copy_block_for: CopyHead | None = None
         if not self.http10 and version != "1.1":
             raise Refused(refusal.BAD_VERSION)
         if method == b"CONNECT":
@@ -89,6 +114,13 @@ class RequestHead:
         if self.host is None and not self.http10:
             raise Refused(refusal.BAD_HOST)
         self.lines = without(lines, self.named) if self.named else lines
+        if self._odd_length and self.length is not None:
+            say_length_plainly(self.lines, self.length)
+        wanted = {protocol.strip(_BLANK) for protocol in self.upgrade.lower().split(b",")} - {b"h2c", b""}
+        ignored = self.http10 or self.chunked or bool(self.length) or not wanted
+        if self.upgrade and (ignored or not self._asks_upgrade):
+            # RFC 9110 7.8 lets an upgrade be ignored; clients ask for HTTP/2 by the way and do not depend on it.
+            self.upgrade = b""
 
     # Each of these notes one header's meaning and tells whether the header goes on.
 
@@ -97,6 +129,7 @@ class RequestHead:
 
     def _connection(self, value: bytes) -> bool:
         self.named |= named_by_connection(value)
+        self._asks_upgrade = self._asks_upgrade or asks_upgrade(value)
         return False
 
     def _transfer_encoding(self, value: bytes) -> bool:
@@ -109,10 +142,15 @@ class RequestHead:
 
     def _content_length(self, value: bytes) -> bool:
         digits = value.rstrip(_BLANK)
-        if self.length is not None or not digits.isdigit():
+        if self.length is not None or not digits.isdigit() or len(digits) > MOST_DIGITS:
             raise Refused(refusal.BAD_FRAMING)
         self.length = int(digits)
+        self._odd_length = len(value) > 1 and value != b"%d" % self.length
         return True
+
+    def _upgrade(self, value: bytes) -> bool:
+        self.upgrade += (b", " if self.upgrade else b"") + value.strip(_BLANK)
+        return False
 
     def _framing_lookalike(self, _value: bytes) -> bool:
         # CGI-like servers read `Content_Length` as `Content-Length`: a second length that only they see.
@@ -120,17 +158,17 @@ class RequestHead:
 
     def _host(self, value: bytes) -> bool:
         host = value.rstrip(_BLANK)
-        if self.host is not None or host.translate(None, _HOST_BYTES):
+        if self.host is not None or _AUTHORITY.fullmatch(host) is None:
             raise Refused(refusal.BAD_HOST)
         self.host = host
         return True
 
     def _content_type(self, value: bytes) -> bool:
-        self.content_type = value
+        self.content_type = value.decode("latin-1")
         return True
 
     def _content_encoding(self, value: bytes) -> bool:
-        self.content_encoding = value
+        self.content_encoding = value.decode("latin-1")
         return True
 
     def _request_id(self, value: bytes) -> bool:
@@ -149,12 +187,13 @@ class RequestHead:
             self.asks_continue = True
         return False
 
-    def _shadow(self, _value: bytes) -> bool:
-        self.is_shadow = True
+    def _traceparent(self, value: bytes) -> bool:
+        # A second one makes neither valid: then both go on as they came.
+        self.traceparent = value.rstrip(_BLANK) if self.traceparent is None else b""
         return True
 
-    def _credential(self, _value: bytes) -> bool:
-        self.has_credentials = True
+    def _shadow(self, _value: bytes) -> bool:
+        self.is_shadow = True
         return True
 
     def _aim(self, target: bytes) -> None:
@@ -166,15 +205,20 @@ class RequestHead:
             scheme, slashes, rest = target.partition(b"://")
             if not slashes or scheme.lower() not in (b"http", b"https"):
                 raise Refused(refusal.BAD_TARGET)
-            authority, slash, path = rest.partition(b"/")
-            if not authority or authority.translate(None, _HOST_BYTES):
+            border = _SLASH_OR_QUERY.search(rest)
+            authority = rest if border is None else rest[: border.start()]
+            if not authority or _AUTHORITY.fullmatch(authority) is None:
                 raise Refused(refusal.BAD_HOST)
             if self.host is None:
                 self.host = authority
                 self.lines += (b"host", b": ", authority, b"\r\n")
             elif authority.lower() != self.host.lower():
                 raise Refused(refusal.BAD_HOST)
-            target = slash + path if slash else b"/"
+            target = rest[len(authority) :]
+            if target[:1] != b"/":
+                # RFC 9112 3.2.4: OPTIONS of nothing but an authority is about the whole server.
+                whole_server = self.method == b"OPTIONS" and not target
+                target = b"*" if whole_server else b"/" + target
         if b"#" in target:
             raise Refused(refusal.BAD_TARGET)
         self.target = target
@@ -186,28 +230,89 @@ class RequestHead:
             return self.target
         return path.encode() + self.target[len(self.path) :]
 
-    def champion_bytes(self, path: str | None, authority: str, request_id: bytes) -> bytes:
-        """The head as it goes to the champion at `authority`, which is its Host if the caller named none."""
-        return self._bytes(path, authority, request_id, self.lines, b"")
+    def champion_bytes(self, path: str | None, authority: str, request_id: bytes, trace_line: bytes = b"") -> bytes:
+        """The head as it goes to the champion at `authority`, which is its Host if the caller named none.
 
-    def shadow_bytes(self, path: str | None, authority: str, request_id: bytes, version: str) -> bytes:
-        """The head of a copy: marked, and without the caller's credentials."""
-        lines = without(self.lines, CREDENTIALS) if self.has_credentials else self.lines
-        return self._bytes(path, authority, request_id, lines, b"sidecar-shadow: %s\r\n" % version.encode())
+        A `trace_line` replaces the caller's traceparent; whether there is one is the same for every leg of a request.
+        """
+        block = self._block
+        if block is None or self._block_path != path:
+            lines = without(self.lines, _TRACEPARENT) if trace_line and self.traceparent is not None else self.lines
+            block = self._block = self._start(path, authority, lines)
+            self._block_path = path
+        return self._with_own_lines(block, request_id, trace_line)
 
-    def _bytes(self, path: str | None, authority: str, request_id: bytes, lines: list[bytes], mark: bytes) -> bytes:
-        minted = b"" if self.id_given else b"x-request-id: %s\r\n" % request_id
-        if self.host is None:
-            minted += b"host: %s\r\n" % authority.encode()
-        framing = b"transfer-encoding: chunked\r\n" if self.chunked else b""
-        start = b"%s %s HTTP/1.1\r\n" % (self.method, self.target_at(path))
-        return b"".join((start, *lines, minted, mark, framing, b"\r\n"))
+    def copy_bytes(self, copy: CopyHead, request_id: bytes, trace_line: bytes = b"") -> bytes:
+        """The head of a copy: marked, with the challenger's own headers, and without the caller's credentials."""
+        block = self._copy_block
+        if block is None or self._copy_block_for is not copy:
+            replaced = trace_line and self.traceparent is not None
+            lines = without(self.lines, copy.left_out | _TRACEPARENT if replaced else copy.left_out)
+            block = self._copy_block = self._start(copy.path, copy.authority, lines, host=copy.host) + copy.own
+            self._copy_block_for = copy
+        return self._with_own_lines(block, request_id, trace_line)
+
+    def asking_upgrade(self, start: bytes) -> bytes:
+        """The head to the champion with the caller's wish to speak another protocol."""
+        return b"%sconnection: upgrade\r\nupgrade: %s\r\n\r\n" % (start[:-2], self.upgrade)
+
+    @property
+    def plain(self) -> bool:
+        """True where an answer of known length needs no further thought, and the connection lives on after it.
+
+        A client that asked for another protocol, and did not get it, might speak it all the same.
+        """
+        return self.keep_alive and not self.http10 and not self.upgrade
+
+    def _with_own_lines(self, block: bytes, request_id: bytes, trace_line: bytes) -> bytes:
+        if self.id_given:
+            return b"%s%s\r\n" % (block, trace_line) if trace_line else block + b"\r\n"
+        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
+
+    def _start(self, path: str | None, authority: str, lines: list[bytes], *, host: bool = False) -> bytes:
+        """Everything but the lines that differ with each request; remembered, since a head may come again."""
+        parts = [b"%s %s HTTP/1.1\r\n" % (self.method, self.target_at(path)), *lines]
+        if self.host is None and not host:
+            parts.append(b"host: %s\r\n" % authority.encode())
+        if self.chunked:
+            parts.append(b"transfer-encoding: chunked\r\n")
+        return b"".join(parts)
+
+    def value_of(self, name: bytes) -> bytes | None:
+        """The first value of an end-to-end header, by its lower-case name."""
+        lines = self.lines
+        for at in range(0, len(lines), 4):
+            if lines[at].lower() == name:
+                return lines[at + 2].rstrip(_BLANK)
+        return None
+
+
+class CopyHead:
+    """What every copy's head to one challenger has in common.
+
+    Attributes:
+        path, authority: as in RequestHead.champion_bytes.
+        own: the mark and the challenger's own header lines; `host` tells whether a Host is among them.
+        left_out: names of the caller's headers that no copy carries: credentials, and those that `own` replaces.
+    """
+
+    __slots__ = ("authority", "host", "left_out", "own", "path")
+
+    def __init__(self, path: str | None, authority: str, version: str, headers: tuple[tuple[str, str], ...]) -> None:
+        named = {name.lower().encode() for name, _ in headers}
+        self.path = path
+        self.authority = authority
+        self.left_out = CREDENTIALS | named | {b"sidecar-shadow"}
+        self.host = b"host" in named
+        lines = [b"sidecar-shadow: %s\r\n" % version.encode()]
+        lines += [b"%s: %s\r\n" % (name.encode(), value.encode("latin-1")) for name, value in headers]
+        self.own = b"".join(lines)
 
 
 _MEANING: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
     **dict.fromkeys(HOP_BY_HOP, RequestHead._drop),
-    **dict.fromkeys(CREDENTIALS, RequestHead._credential),
     b"connection": RequestHead._connection,
+    b"upgrade": RequestHead._upgrade,
     b"transfer-encoding": RequestHead._transfer_encoding,
     b"content-length": RequestHead._content_length,
     b"host": RequestHead._host,
@@ -216,6 +321,7 @@ _MEANING: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
     b"x-request-id": RequestHead._request_id,
     b"expect": RequestHead._expect,
     b"sidecar-shadow": RequestHead._shadow,
+    b"traceparent": RequestHead._traceparent,
     b"content_length": RequestHead._framing_lookalike,
     b"transfer_encoding": RequestHead._framing_lookalike,
 }
@@ -232,12 +338,3 @@ def given_id(headers: Headers) -> bytes | None:
         if name.lower() == b"x-request-id" and usable_id(value):
             return value.rstrip(_BLANK)
     return None
-
-
-def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
-    """Header lines (name, colon, value, end, ...) without those whose lower-case name is in `names`."""
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        if lines[at].lower() not in names:
-            kept += lines[at : at + 4]
-    return kept

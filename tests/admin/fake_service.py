@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -38,6 +38,7 @@ from sidecar.standing import (
     DeploymentStatus,
     Event,
     RegistryStatus,
+    ShadowChange,
     Transition,
 )
 
@@ -285,6 +286,24 @@ class FakeService:
         return Transition(
             deployment=name, from_version=self.champion, to_version="3", generation=3, audit_seq=4, evidence=None
         )
+
+    async def set_challenger(
+        self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str
+    ) -> ShadowChange:
+        self._named(name)
+        self.calls.append(("set", {"version": version, "changes": changes, "actor": actor, "reason": reason}))
+        return ShadowChange(deployment=name, version=version, done="added", audit_seq=5)
+
+    async def remove_challenger(self, name: str, version: str, *, actor: str, reason: str) -> ShadowChange:
+        self._named(name)
+        self._against(version)
+        self.calls.append(("remove", {"version": version, "actor": actor, "reason": reason}))
+        return ShadowChange(deployment=name, version=version, done="removed", audit_seq=6)
+
+    async def switch_shadow(self, name: str, *, enabled: bool, actor: str, reason: str) -> ShadowChange:
+        self._named(name)
+        self.calls.append(("switch", {"enabled": enabled, "actor": actor, "reason": reason}))
+        return ShadowChange(deployment=name, version=None, done="enabled" if enabled else "disabled", audit_seq=7)
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         self.posted.extend(outcomes)

@@ -62,6 +62,9 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", f"{D}/performance", "viewer", None, 200),
     ("POST", f"{D}/promote", "operator", PROMOTE, 200),
     ("POST", f"{D}/rollback", "operator", {"reason": "worse"}, 409),
+    ("PUT", f"{D}/challengers/5", "operator", {"url": "http://127.0.0.1:8002"}, 200),
+    ("DELETE", f"{D}/challengers/4", "operator", None, 200),
+    ("POST", f"{D}/shadow", "operator", {"enabled": False}, 200),
     ("GET", "/v1/decisions/req-1", "viewer", None, 200),
     ("POST", "/v1/outcomes", "reporter", {"outcomes": [{"request_id": "a", "outcome": 1}]}, 200),
     ("GET", "/v1/alarms", "viewer", None, 200),
@@ -350,6 +353,58 @@ async def test_a_promotion_and_a_rollback_answer_from_and_to_and_pass_everything
     answer = await client.post(f"{D}/rollback", json={"reason": "worse", "to": "2"})
     assert (await answer.json())["to"] == "3"
     assert service.calls[1][1]["to"] == "2"
+
+
+async def test_changes_of_the_shadow_are_passed_on_with_their_actor_and_reason(serve: Serve) -> None:
+    service = FakeService()
+    client = await serve(service, tokens=TOKENS)
+    headers = bearer("operator")
+    url = {"url": "unix:/m.sock", "fraction": 0.5, "headers": {"x-a": "1"}}
+    answer = await client.put(f"{D}/challengers/5", json=url | {"reason": "trying it"}, headers=headers)
+    assert await answer.json() == {"deployment": "fraud", "version": "5", "done": "added", "audit_seq": 5}
+    await client.put(f"{D}/challengers/a%2Fb", json={}, headers=headers)
+    await client.delete(f"{D}/challengers/4", headers=headers)
+    await client.delete(f"{D}/challengers/4", json={"reason": "too slow"}, headers=headers)
+    await client.post(f"{D}/shadow", json={"enabled": False, "reason": "stop"}, headers=headers)
+    by = {"actor": "operator-person"}
+    assert service.calls == [
+        ("set", {"version": "5", "changes": url, "reason": "trying it"} | by),
+        ("set", {"version": "a/b", "changes": {}, "reason": ""} | by),
+        ("remove", {"version": "4", "reason": ""} | by),
+        ("remove", {"version": "4", "reason": "too slow"} | by),
+        ("switch", {"enabled": False, "reason": "stop"} | by),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "shadow", b""),
+        ("POST", "shadow", b"{}"),
+        ("POST", "shadow", b'{"enabled":"false"}'),
+        ("POST", "shadow", b'{"enabled":0}'),
+        ("POST", "shadow", b'{"enabled":false,"deployment":"other"}'),
+        ("POST", "shadow", b'{"enabled":false,"reason":null}'),
+        ("PUT", "challengers/5", b""),
+        ("PUT", "challengers/5", b"[]"),
+        ("PUT", "challengers/5", b'{"url":'),
+        ("PUT", "challengers/5", b'{"url":' + b"[" * 50_000),
+        ("PUT", "challengers/5", b'{"fraction":NaN}'),
+        ("PUT", "challengers/5", b'{"reason":5}'),
+        ("PUT", "challengers/5", b'{"reason":"' + b"x" * 2001 + b'"}'),
+        ("DELETE", "challengers/4", b"null"),
+        ("DELETE", "challengers/4", b'{"force":true}'),
+        ("DELETE", "challengers/9", b""),
+    ],
+)
+async def test_a_change_of_the_shadow_that_cannot_be_understood_changes_nothing(
+    serve: Serve, method: str, path: str, body: bytes
+) -> None:
+    service = FakeService()
+    client = await serve(service)
+    answer = await client.request(method, f"{D}/{path}", data=body, headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.content_type) == (404 if "9" in path else 400, "application/problem+json")
+    assert service.calls == []
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é"])

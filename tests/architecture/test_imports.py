@@ -9,7 +9,12 @@ import pytest
 
 from tests.architecture.source_trees import imports, modules
 
-FOUNDATION = frozenset({"records", "reports", "address", "errors", "standing", "config", "config_values", ""})
+FOUNDATION = frozenset(
+    {
+        "records", "reports", "address", "errors", "standing",
+        "config", "config_values", "config_versions", "config_gates", "",
+    }
+)  # fmt: skip
 # Room -> the rooms that it may import, besides itself and the foundation. "" is the package `sidecar` itself.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "wire": frozenset(),
@@ -23,9 +28,23 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "admin": frozenset({"telemetry"}),
     "model_server": frozenset(),
     "config_document": frozenset(),
-    "config_file": frozenset({"config_document"}),
+    "config_faults": frozenset({"config_document"}),
+    "config_rules": frozenset({"config_document"}),
+    "config_file": frozenset({"config_document", "config_faults", "config_rules"}),
     "app": frozenset(
-        {"config_file", "wire", "payload", "stats", "observe", "decide", "telemetry", "proxy", "control", "admin"}
+        {
+            "config_file",
+            "config_rules",
+            "wire",
+            "payload",
+            "stats",
+            "observe",
+            "decide",
+            "telemetry",
+            "proxy",
+            "control",
+            "admin",
+        }
     ),
     "supervisor": frozenset({"app", "config_file", "decide", "telemetry"}),
     "demo": frozenset({"model_server"}),

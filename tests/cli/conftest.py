@@ -87,7 +87,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedApi]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = _play  # noqa: N815  # the library's names
+        do_GET = do_POST = do_PUT = do_DELETE = _play  # noqa: N815  # the library's names
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass

@@ -72,7 +72,7 @@ def test_status_shows_each_deployment_and_what_is_odd(fraud: Any, sidecar: Run) 
 
     assert result.exit_code == 0
     assert "fraud 3 2026-01-01T00:00:00.000Z 4 at 0.5 (healthy) steady 2 7" in words(result)
-    assert "the configuration names another champion; alias champion points at 9" in words(result)
+    assert "the configuration file differs; alias champion points at 9" in words(result)
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1), ("insufficient", 1), ("off", 1)])

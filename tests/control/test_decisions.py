@@ -48,7 +48,7 @@ async def test_an_outcome_posted_right_after_the_answer_is_matched(decisions: De
     decisions.record([row()])
     counts, joined = await post(decisions, truth())
     assert counts == OutcomeCounts(matched=1)
-    assert joined == [Joined("fraud", "r", 0, 7, "3", row().predictions, "1")]
+    assert joined == [Joined("fraud", "r", 0, 7, "3", row().predictions, "1", row().at)]
 
 
 async def test_the_same_value_is_a_duplicate_and_another_one_a_conflict(decisions: Decisions) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import trustme
 from aiohttp import web
 
 from sidecar.control import probe as probing
 from sidecar.control.probe import probe
+from sidecar.decide.routing_table import Trust
 from sidecar.standing import Target
 
 
@@ -77,3 +81,30 @@ async def test_a_unix_socket_is_asked_too(server: Server, tmp_path: Path) -> Non
     await web.UnixSite(server[0], str(tmp_path / "m.sock")).start()
     assert await probe(Target(f"unix:{tmp_path / 'm.sock'}")) is None
     assert str(await probe(Target(f"unix:{tmp_path / 'none.sock'}"))).startswith("it cannot be reached")
+
+
+async def test_over_tls_the_server_is_verified_as_the_workers_do_it(server: Server, tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    shown, expected = authority.issue_cert("four.internal"), tmp_path / "client.pem"
+    authority.issue_cert("sidecar.internal").private_key_and_cert_chain_pem.write_to_path(expected)
+    for name, issuer in (("ca", authority), ("other", stranger)):
+        issuer.cert_pem.write_to_path(tmp_path / f"{name}.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    site = web.TCPSite(server[0], "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    target = Target(f"https://127.0.0.1:{server[0].addresses[0][1]}")
+    good = Trust(str(tmp_path / "ca.pem"), str(expected), str(expected), "four.internal")
+    assert await probe(target, good) is None
+    for wrong in (
+        msgspec.structs.replace(good, server_name=""),
+        msgspec.structs.replace(good, server_name="five.internal"),
+        msgspec.structs.replace(good, ca_file=str(tmp_path / "other.pem")),
+        msgspec.structs.replace(good, ca_file=""),
+        msgspec.structs.replace(good, cert_file="", key_file=""),
+    ):
+        assert str(await probe(target, wrong)).startswith("it cannot be reached")
+    gone = msgspec.structs.replace(good, ca_file=str(tmp_path / "gone.pem"))
+    assert str(await probe(target, gone)).startswith("its certificates cannot be used")

@@ -91,4 +91,4 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_acknowledgements_are_no_transitions() -> None:
     first = seal(EMPTY, deed("1", action="start"))
     second = seal(Head(1, first.hash), deed(None, action="acknowledge"))
-    assert check_trail([first, second], [state(1, "1")], Head(2, second.hash), 0).ok
+    assert check_trail([first, second], [state(1, "1")], {}, Head(2, second.hash), 0).ok

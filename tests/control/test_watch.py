@@ -41,9 +41,9 @@ def saved(watched: DeploymentWatch) -> dict[str, Snapshot]:
     return {snapshot.observer: snapshot for snapshot in watched.snapshots(NOW)}
 
 
-def joined(generation: int) -> Joined:
+def joined(generation: int, at: float = NOW) -> Joined:
     said = {"3": RowPrediction("1", 0.9), "4": RowPrediction("1", 0.8)}
-    return Joined("fraud", "id-1", 0, generation, "3", said, "1")
+    return Joined("fraud", "id-1", 0, generation, "3", said, "1", at)
 
 
 def test_an_exchange_becomes_evidence_samples_and_rows_to_keep() -> None:
@@ -166,17 +166,17 @@ def test_memory_of_dead_workers_is_bounded() -> None:
     watched = watch()
     for number in range(1000):
         watched.fold_counts(f"w0-{number}", shadow_counts(1), NOW)
-    assert len(watched._seen) == 256
+    assert len(watched._counts.seen) == 256
     assert watched.comparisons["4"].report(NOW).copies.mirrored == 1000
 
 
 def test_health_is_by_the_last_copies() -> None:
     watched = watch()
-    assert watched.failing("4") is None
+    assert watched.health("4") == "unknown"
     watched.fold_counts("w0", shadow_counts(10), NOW)
-    assert watched.failing("4") is False
+    assert watched.health("4") == "healthy"
     watched.fold_counts("w0", shadow_counts(40, 10, errors={"timeout": 30}), NOW)
-    assert watched.failing("4") is True
+    assert watched.health("4") == "failing"
 
 
 def test_a_mirror_that_delivers_nothing_is_an_alarm() -> None:
@@ -262,6 +262,37 @@ def test_an_alarm_lasts_over_a_transition_until_the_new_watch_has_looked() -> No
     assert (watched.inputs_known, watched.alarms(NOW + number + 9)) == (True, ())
 
 
+def test_a_challenger_that_was_removed_and_added_again_begins_anew_and_its_old_rows_count_no_more() -> None:
+    watched = watch()
+    watched.fold(exchange(1, rows=5))
+    watched.fold_joined(joined(1))
+    watched.begin(deployment(challengers=[]), state(), BASELINE, NOW + 1)
+    watched.begin(deployment(), state(), BASELINE, NOW + 2)
+    assert evidence(watched) == (0, 0, 5)
+    watched.fold_joined(joined(1, at=NOW + 1))
+    assert watched.paired.paired("3", "4").matched == 0, "its request came before this evidence began"
+    watched.fold_joined(joined(1, at=NOW + 3))
+    assert watched.paired.paired("3", "4").matched == 1
+
+
+def test_how_a_challenger_is_verified_bounded_and_sampled_is_no_evidence() -> None:
+    https = {"version": "4", "url": "https://127.0.0.1:8040"}
+    watched = DeploymentWatch(deployment(challengers=[https]), state(), BASELINE, NOW)
+    watched.fold(exchange(1, rows=5))
+    changed = https | {"fraction": 0.5, "max_per_s": 3, "headers": {"x-a": "1"}, "tls": {"ca_file": "/ca.pem"}}
+    watched.begin(deployment(challengers=[changed]), state(), BASELINE, NOW + 1)
+    assert evidence(watched)[0] == 5
+
+
+def test_an_open_breaker_is_told_until_its_worker_leaves() -> None:
+    watched = watch()
+    watched.fold_counts("w0", shadow_counts(10, breaker="open"), NOW)
+    assert watched.health("4") == "paused"
+    watched.left("w0")
+    assert watched.health("4") == "healthy"
+    assert watched.health("9") == "unknown"
+
+
 # --- over restarts ----------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +335,32 @@ def test_drift_against_another_baseline_is_not_taken_up() -> None:
     after = watch(baseline(2))
     assert after.restore(saved(before)) == ()
     assert (after.comparisons["4"].report(NOW).pairs, after.drift().rows_seen) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "challengers",
+    [[{"version": "4", "url": "http://127.0.0.1:9999"}], [{"version": "4", "url": "https://127.0.0.1:8041"}]],
+)
+def test_evidence_from_another_address_is_not_taken_up_though_it_changed_while_nobody_ran(
+    challengers: list[dict[str, str]],
+) -> None:
+    before = watch()
+    before.fold(exchange(1))
+    after = DeploymentWatch(deployment(challengers=challengers), state(), BASELINE, NOW)
+    assert after.restore(saved(before)) == ()
+    assert (after.comparisons["4"].report(NOW).pairs, after.drift().rows_seen) == (0, 1)
+
+
+def test_a_snapshot_of_the_version_before_which_has_no_addresses_is_taken_up() -> None:
+    before = watch()
+    before.fold(exchange(1))
+    snapshots = saved(before)
+    memory = msgspec.msgpack.decode(snapshots["memory"].blob)
+    del memory["addresses"]
+    snapshots["memory"] = msgspec.structs.replace(snapshots["memory"], blob=msgspec.msgpack.encode(memory))
+    after = watch()
+    assert after.restore(snapshots) == ()
+    assert after.comparisons["4"].report(NOW).pairs == 1
 
 
 @pytest.mark.parametrize("damaged", ["memory", "drift", "comparison/4"])

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry_client.client import open_registry
-from sidecar.app.control import CannotStart, Control
+from sidecar.app.control import Control
+from sidecar.app.tokens import CannotStart
 from sidecar.config_file import load
 from sidecar.control.carryover import Carryover
 from sidecar.control.intake import Intake
@@ -482,7 +483,7 @@ async def test_a_new_deployment_whose_first_state_cannot_be_stored_does_not_stop
     with monkeypatch.context() as patched:
         patched.setattr(Store, "transition", full)
         await stage.control.reload()
-    await stage.control._controller._publish_all()
+    await stage.control._controller.turns.publish()
     assert [route.deployment for route in stage.worker.tables[-1].routes] == ["fraud"]
     await stage.control.reload()
     assert [route.deployment for route in stage.worker.tables[-1].routes] == ["fraud", "other"]

@@ -138,6 +138,12 @@ class Stage:
             assert answer.status == status, document
             return document
 
+    async def call(self, method: str, path: str, body: Json | None = None, status: int = 200) -> Json:
+        async with self.session.request(method, self._url + path, json=body) as answer:
+            document: Json = await answer.json(content_type=None)
+            assert answer.status == status, document
+            return document
+
     async def ready(self) -> bool:
         async with self.session.get(f"{self._url}/readyz") as answer:
             return answer.status == 200

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.decide.evidence import digest
 from sidecar.decide.gates import judge
 from tests.decide.decide_samples import NOW, evidence, quality

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.decide import finding, gates
 from sidecar.decide.gates import GATES, judge, overall
 from sidecar.reports import Verdict

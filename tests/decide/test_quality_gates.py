@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.decide.gates import GATES
 from sidecar.observe.quality import QualityObserver, RowPrediction
 from sidecar.reports import PairedQuality

@@ -6,8 +6,8 @@ import pytest
 
 from sidecar.config import Settings
 from sidecar.decide.routing import routing_table
-from sidecar.decide.routing_table import RoutingTable
-from sidecar.standing import DeploymentState, Target
+from sidecar.decide.routing_table import AccessLog, BreakerPolicy, Certificate, RoutingTable, Trust
+from sidecar.standing import DeploymentState, Target, TargetTls
 
 FRAUD: dict[str, Any] = {
     "name": "fraud",
@@ -82,3 +82,114 @@ def test_a_match_that_ends_in_a_star_is_a_prefix() -> None:
 def test_bounds_and_serial_are_carried() -> None:
     table = made(FRAUD, limits={"headers": 9}, timeouts={"answer_s": 1.5})
     assert (table.serial, table.bounds.headers, table.bounds.answer_s) == (5, 9, 1.5)
+
+
+def test_a_challengers_bounds_are_carried() -> None:
+    policy = {
+        "version": "4", "url": "http://b:4", "copy_bytes": 1000, "max_per_s": 5, "ramp_s": 0,
+        "breaker": {"failures": 2, "open_s": 1, "max_open_s": 9}, "headers": {"Host": "b.internal", "x-a": "1"},
+    }  # fmt: skip
+    (shadow,) = made(FRAUD | {"challengers": [policy]}).routes[0].shadows
+    assert (shadow.copy_bytes, shadow.max_per_s, shadow.ramp_s) == (1000, 5.0, 0.0)
+    assert shadow.breaker == BreakerPolicy(2, 1.0, 9.0)
+    assert shadow.headers == (("Host", "b.internal"), ("x-a", "1"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 4_194_304),
+        ({"mirror_bytes": 40_000_000}, 10_000_000),
+        ({"mirror_bytes": 1000, "mirror_body_bytes": 900}, 900),
+    ],
+)
+def test_copies_of_a_challenger_may_hold_a_quarter_and_at_least_one_body(limits: dict[str, int], expected: int) -> None:
+    (shadow,) = made(FRAUD, limits=limits).routes[0].shadows
+    assert shadow.copy_bytes == expected
+
+
+def test_a_challengers_own_share_is_never_above_the_whole() -> None:
+    settings = Settings.model_validate(
+        {"deployments": [FRAUD], "limits": {"mirror_bytes": 5000, "mirror_body_bytes": 1}}
+    )
+    (deployment,) = settings.deployments
+    of_a_call = deployment.challengers[0].model_copy(update={"copy_bytes": 99_999})
+    settings = settings.model_copy(
+        update={"deployments": (deployment.model_copy(update={"challengers": (of_a_call,)}),)}
+    )
+    state = DeploymentState(
+        deployment="fraud", generation=1, champion="3", champion_target=Target("http://a:3"), champion_since=0.0
+    )
+    assert routing_table(settings, {"fraud": state}, 1).routes[0].shadows[0].copy_bytes == 5000
+
+
+def test_the_kill_switch_disables_every_shadow_of_its_deployment_alone() -> None:
+    settings = Settings.model_validate({"deployments": [FRAUD, {**FRAUD, "name": "other"}]})
+    states = {
+        name: DeploymentState(
+            deployment=name, generation=2, champion="4", champion_target=Target("unix:/m.sock"), champion_since=0.0,
+            previous="2", previous_target=Target("http://a:2"),
+        )
+        for name in ("fraud", "other")
+    }  # fmt: skip
+    fraud, other = routing_table(settings, states, 1, {"fraud"}).routes
+    assert [shadow.enabled for shadow in fraud.shadows] == [False, False]
+    assert [shadow.enabled for shadow in other.shadows] == [True, True]
+
+
+def test_what_routes_and_the_whole_table_say_beside_is_carried() -> None:
+    table = made(
+        {**FRAUD, "sticky": "X-User", "upgrades": True},
+        upstream="http://u:9",
+        upstream_upgrades=True,
+        tls={"cert_file": "/c", "key_file": "/k", "client_ca_file": "/a"},
+        access_log={"mode": "sampled", "fraction": 0.5, "path": "/log"},
+        telemetry={"otlp_endpoint": "http://127.0.0.1:4318"},
+        limits={"body_bytes_per_s": 7, "memory_bytes": 8},
+    )
+    assert (table.routes[0].sticky, table.routes[0].upgrades, table.upgrades) == ("x-user", True, True)
+    assert table.certificate == Certificate("/c", "/k", "/a")
+    assert table.access_log == AccessLog(0.5, "/log")
+    assert table.trace
+    assert (table.bounds.body_bytes_per_s, table.bounds.memory_bytes) == (7, 8)
+    quiet = made(FRAUD)
+    assert (quiet.certificate, quiet.access_log, quiet.trace, quiet.routes[0].sticky) == (None, AccessLog(), False, "")
+    assert made(FRAUD, access_log={"mode": "full"}).access_log == AccessLog(1.0, "")
+    assert made(FRAUD, access_log={"mode": False}).access_log == AccessLog(0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("own", "general", "expected"),
+    [
+        ({}, {}, Trust()),
+        ({}, {"ca_file": "/g", "cert_file": "/gc", "key_file": "/gk"}, Trust("/g", "/gc", "/gk")),
+        ({"ca_file": "/o", "server_name": "four"}, {"ca_file": "/g"}, Trust("/o", server_name="four")),
+        (
+            {"cert_file": "/oc", "key_file": "/ok"},
+            {"ca_file": "/g", "cert_file": "/gc", "key_file": "/gk"},
+            Trust("/g", "/oc", "/ok"),
+        ),
+    ],
+)
+def test_a_version_is_verified_by_its_own_settings_and_else_by_those_for_all(
+    own: dict[str, str], general: dict[str, str], expected: Trust
+) -> None:
+    four = {"version": "4", "url": "https://four:8443", "tls": own}
+    (route,) = made(FRAUD | {"challengers": [four]}, upstream_tls=general).routes
+    assert (route.shadows[0].to.trust, route.shadows[0].to.port) == (expected, 8443)
+    assert route.champion.trust is None
+
+
+def test_a_stored_champion_is_verified_as_when_it_was_promoted_though_the_settings_forgot_it() -> None:
+    promoted = DeploymentState(
+        deployment="fraud", generation=2, champion="9", champion_since=1.0,
+        champion_target=Target("https://nine", None, TargetTls(ca_file="/nine.pem")),
+    )  # fmt: skip
+    (route,) = made(FRAUD, states={"fraud": promoted}).routes
+    assert (route.champion.trust, route.champion.port) == (Trust("/nine.pem"), 443)
+
+
+def test_tls_to_the_upstream_is_as_for_all() -> None:
+    table = made(FRAUD, upstream="https://u", upstream_tls={"ca_file": "/g"})
+    assert table.upstream is not None
+    assert (table.upstream.trust, table.upstream.port) == (Trust("/g"), 443)

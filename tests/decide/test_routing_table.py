@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decide.routing_table import Destination, Route, Router, RoutingTable, copied
+from sidecar.decide.router import Router
+from sidecar.decide.routing_table import Destination, Route, RoutingTable, copied
 from tests.proxy.scripted import BOUNDS
 
 HERE = Destination("3", "127.0.0.1", 80, "", None)
 
 
-def router(*matches: str) -> Router:
+def router(*matches: str) -> Router[Route]:
     routes = tuple(Route(m, m.removesuffix("*"), m.endswith("*"), "auto", 1, HERE, ()) for m in matches)
-    return Router(RoutingTable(1, routes, None, BOUNDS))
+    return Router([(route, route) for route in routes])
 
 
 @pytest.mark.parametrize(

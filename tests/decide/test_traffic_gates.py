@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Gates
+from sidecar.config_gates import Gates
 from sidecar.decide.gates import GATES
 from sidecar.reports import Copies, Interval, Quantiles
 from tests.decide.decide_samples import NOW, evidence

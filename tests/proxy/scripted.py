@@ -335,7 +335,7 @@ class World:
         """Waits until nothing is under way, and then checks that nothing is held."""
         await until(lambda: not self.plane.mirror.legs and not self.counts.inflight)
         assert self.plane.mirror.held_bytes == 0
-        assert not any(self.plane.mirror._inflight.values())
+        assert not any(challenger.inflight for challenger in self.plane._challengers.values())
 
     async def stop(self) -> None:
         for caller in self.callers:
@@ -356,9 +356,16 @@ class World:
 
 
 def shadow_of(
-    to: Destination, *, fraction: float = 1.0, timeout_s: float = 5.0, max_inflight: int = 10, enabled: bool = True
+    to: Destination,
+    *,
+    fraction: float = 1.0,
+    timeout_s: float = 5.0,
+    max_inflight: int = 10,
+    enabled: bool = True,
+    copy_bytes: int = 400_000,
+    **more: Any,
 ) -> Shadow:
-    return Shadow(to, fraction, timeout_s, max_inflight, enabled)
+    return Shadow(to, fraction, timeout_s, max_inflight, enabled, copy_bytes, **more)
 
 
 def table(champion: Destination, *shadows: Shadow, serial: int = 1, **bounds: Any) -> RoutingTable:

@@ -168,7 +168,7 @@ async def test_a_caller_is_held_back_while_the_champion_takes_nothing(world: Wor
     await world.stand(script, body_bytes=200_000_000)
     caller = await world.caller()
     caller.send(b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 100000000\r\n\r\n" + b"x" * 30_000_000)
-    await until(lambda: [c for c in world.plane.callers if "champion" in c._paused])
+    await until(lambda: [c for c in world.plane.callers if c._paused & c.CHAMPION])
     (connection,) = world.plane.callers
     held = connection._serving._upstream.transport.get_write_buffer_size()  # type: ignore[union-attr]
     assert held < 1_000_000
@@ -281,14 +281,33 @@ async def test_head_no_content_and_not_modified_end_without_a_body_and_keep_thei
     assert champion.connections == 1
 
 
-async def test_interim_answers_are_dropped_and_the_final_one_is_whole(world: World) -> None:
-    await world.stand(
-        answering(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\ncontent-length: 9\r\n\r\n" + OK)
-    )
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\ncontent-length: 9\r\n\r\n"
+
+
+async def test_interim_answers_go_on_but_for_the_one_that_was_given_here(world: World) -> None:
+    await world.stand(answering(b"HTTP/1.1 100 Continue\r\n\r\n" + INTERIM + INTERIM + OK))
     caller = await world.caller()
     for _ in range(2):
-        answer = await caller.ask(post())
+        caller.send(post())
+        early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+        assert await caller.reader.readexactly(2 * len(early)) == 2 * early
+        answer = await caller.answer()
         assert (answer.status, answer.body, answer.all(b"link")) == (200, b"ok", [])
+
+
+async def test_a_caller_of_http_1_0_knows_no_interim_answers(world: World) -> None:
+    await world.stand(answering(INTERIM + OK))
+    caller = await world.caller()
+    assert (await caller.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 200
+
+
+async def test_endless_interim_answers_are_no_answer(world: World) -> None:
+    await world.stand(answering(INTERIM * 10_000))
+    caller = await world.caller()
+    caller.send(post())
+    early = len(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+    await caller.reader.readexactly(16 * early)
+    assert (await caller.answer()).status == 502
 
 
 async def test_an_answer_that_ends_with_its_connection_goes_to_the_caller_in_chunks(world: World) -> None:
@@ -390,12 +409,22 @@ async def test_an_upgrade_is_ignored_and_the_body_is_not_lost(world: World, data
         assert not request.all(b"http2-settings")
 
 
-async def test_a_websocket_handshake_gets_the_plain_answer(world: World) -> None:
+HANDSHAKE = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+async def test_an_upgrade_is_refused_where_nobody_allowed_it(world: World) -> None:
     champion = await world.stand()
     caller = await world.caller()
-    handshake = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    assert (await caller.ask(handshake)).status == 200
-    assert not champion.requests[0].all(b"upgrade")
+    refused = await caller.ask(HANDSHAKE)
+    assert (refused.status, refused.one(b"sidecar-error"), champion.requests) == (501, b"upgrade", [])
+
+
+async def test_an_upgrade_to_http_2_that_is_asked_for_by_the_way_is_ignored(world: World) -> None:
+    champion = await world.stand()
+    caller = await world.caller()
+    assert (await caller.ask(post(b"{}", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"))).status == 200
+    assert (await caller.ask(HANDSHAKE.replace(b"websocket", b"h2c"))).status == 200
+    assert not any(request.all(b"upgrade") for request in champion.requests)
 
 
 async def test_a_caller_that_closes_its_half_still_gets_its_answers(world: World) -> None:

@@ -175,7 +175,7 @@ async def test_a_challenger_that_begins_large_answers_and_stalls_costs_others_no
         connection.send(begun)
         await asyncio.Event().wait()
 
-    await world.shadowed(answering(), begins, shadow={"max_inflight": 100})
+    await world.shadowed(answering(), begins, shadow={"max_inflight": 100, "copy_bytes": 100_000})
     caller = await world.caller()
     for number in range(1, 7):
         assert (await caller.ask(post())).status == 200
@@ -194,7 +194,7 @@ async def test_bodies_still_coming_in_count_as_held(world: World) -> None:
     data = post(b"x" * 90_000)
     for caller in callers:
         caller.send(data[:-1])
-    await until(lambda: [c._serving and c._serving._body_size for c in world.plane.callers] == [89_999] * 6)
+    await until(lambda: [c._serving and c._serving.tee.size for c in world.plane.callers] == [89_999] * 6)
     assert 300_000 < world.plane.mirror.held_bytes <= 400_000
     for caller in callers:
         assert (await caller.ask(data[-1:])).status == 200
@@ -375,7 +375,7 @@ async def test_a_stuck_challenger_costs_callers_nothing_and_memory_returns(world
     assert len(world.offered) == 200
     mirrored, answered, errors, dropped = world.copies
     assert (mirrored + sum(dropped.values()), answered, errors) == (200, 0, {"timeout": mirrored})
-    assert challenger.connections == 20
+    assert challenger.connections == 8  # slow start: it has not shown yet that it takes more
 
 
 async def test_due_is_mirrored_and_dropped_whatever_happens(world: World) -> None:

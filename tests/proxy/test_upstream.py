@@ -89,7 +89,6 @@ async def test_an_answer_cut_in_the_middle_is_cut_for_the_caller(world: World, b
         b"HTTP/1.1 200 OK\r\nX : y\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 500_000,
-        b"HTTP/1.1 103 Early\r\n\r\n" * 10_000,
     ],
 )
 async def test_an_answer_that_makes_no_sense_is_502_and_nothing_of_it_is_passed_on(world: World, answer: bytes) -> None:

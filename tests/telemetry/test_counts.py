@@ -57,6 +57,26 @@ def test_a_workers_newest_frame_replaces_the_one_before_and_workers_are_summed()
     assert (totals.capture_dropped, totals.refused) == ({"bytes_full": 2}, {"headers": 2})
 
 
+def test_of_pressure_and_lag_the_worst_worker_counts_and_sacrifices_are_summed() -> None:
+    workers = WorkerTotals()
+    workers.update(counts("w0", pressure=0.5, loop_lag_s=0.2, sacrificed={"keep_alive": 2}))
+    workers.update(counts("w1", pressure=0.9, loop_lag_s=0.1, sacrificed={"keep_alive": 1, "requests": 1}))
+    both = workers.totals()
+    assert (both.pressure, both.loop_lag_s, both.sacrificed) == (0.9, 0.2, {"keep_alive": 3, "requests": 1})
+
+    workers.ended("w1")
+    assert (workers.totals().pressure, workers.totals().sacrificed) == (0.5, {"keep_alive": 3, "requests": 1})
+
+
+def test_lines_that_were_not_logged_are_summed_and_stay_when_their_worker_goes() -> None:
+    workers = WorkerTotals()
+    workers.update(counts("w0", access_log_dropped={"buffer_full": 2}))
+    workers.update(counts("w1", access_log_dropped={"buffer_full": 1, "write_failed": 4}))
+    workers.ended("w1")
+
+    assert workers.totals().access_log_dropped == {"buffer_full": 3, "write_failed": 4}
+
+
 def test_a_dead_workers_totals_stay_and_its_gauges_go() -> None:
     workers = WorkerTotals()
     workers.update(counts("a", 10))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS
+from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS, SACRIFICES
 from sidecar.reports import DriftReport, FeatureDrift, GateTable, GateVerdict, OutcomeCounts, Verdict
 from sidecar.standing import Alarm
 from sidecar.telemetry.counts import WorkerTotals
@@ -57,8 +57,11 @@ def facts(**changed: Any) -> DeploymentFacts:
 
 
 def scrape(*deployments: DeploymentFacts, workers: WorkerTotals | None = None) -> Samples:
-    totals = (workers or WorkerTotals()).totals()
-    text = render(SidecarCollector(lambda: Facts(deployments, totals))).decode()
+    return samples_of(Facts(deployments, (workers or WorkerTotals()).totals()))
+
+
+def samples_of(told: Facts) -> Samples:
+    text = render(SidecarCollector(lambda: told)).decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -79,6 +82,8 @@ def test_every_series_of_a_closed_set_is_there_with_zero_before_anything_happene
         assert value(samples, "sidecar_shadow_dropped_total", **fraud, version="4", reason=reason) == 0
     for reason in CAPTURE_DROP_REASONS:
         assert value(samples, "sidecar_capture_dropped_total", reason=reason) == 0
+    for what in SACRIFICES:
+        assert value(samples, "sidecar_sacrificed_total", what=what) == 0
     for action in ("promote", "rollback"):
         assert value(samples, "sidecar_transitions_total", **fraud, action=action) == 0
     for state in ("matched", "pending", "duplicate", "conflict", "orphan", "late"):
@@ -96,7 +101,7 @@ def test_every_series_of_a_closed_set_is_there_with_zero_before_anything_happene
 def test_worker_counters_become_counters_and_cumulative_histograms() -> None:
     workers = WorkerTotals()
     buckets = [1, 2, 3] + [0] * (len(DURATION_BUCKETS_S) - 3) + [4]
-    workers.update(counts("a", 10))
+    workers.update(counts("a", 10, pressure=0.5, loop_lag_s=0.25, sacrificed={"keep_alive": 3}))
     workers.update(counts("b", 0, overhead_count=10, overhead_seconds=70.0, overhead_buckets=buckets))
     samples = scrape(facts(), workers=workers)
     assert value(samples, "sidecar_requests_total", deployment="fraud", version="3", code="200") == 10
@@ -105,11 +110,27 @@ def test_worker_counters_become_counters_and_cumulative_histograms() -> None:
         assert value(samples, "sidecar_overhead_seconds_bucket", le=edge) == count
     assert value(samples, "sidecar_overhead_seconds_count") == 20
     assert value(samples, "sidecar_overhead_seconds_sum") == 70.5
+    assert value(samples, "sidecar_pressure") == 0.5
+    assert value(samples, "sidecar_loop_lag_seconds") == 0.25
+    assert value(samples, "sidecar_sacrificed_total", what="keep_alive") == 3
     shadow = {"deployment": "fraud", "version": "4"}
     assert value(samples, "sidecar_shadow_requests_total", **shadow, outcome="status_5xx") == 2
     assert value(samples, "sidecar_shadow_requests_total", **shadow, outcome="ok") == 10 - 2
     assert value(samples, "sidecar_shadow_dropped_total", **shadow, reason="queue_full") == 4
     assert value(samples, "sidecar_refused_total", reason="headers") == 2
+
+
+def test_what_the_log_and_the_collector_lost_is_told_by_reason_with_zeros_for_the_others() -> None:
+    workers = WorkerTotals()
+    workers.update(counts("a", 10, access_log_dropped={"buffer_full": 3}))
+    totals = workers.totals()
+    told = Facts((), totals, spans={"exported": 5})
+    samples = samples_of(told)
+
+    for reason, lines in (("buffer_full", 3), ("write_failed", 0), ("shutting_down", 0)):
+        assert value(samples, "sidecar_access_log_dropped_total", reason=reason) == lines
+    for outcome, spans in (("exported", 5), ("failed", 0), ("dropped", 0)):
+        assert value(samples, "sidecar_spans_total", outcome=outcome) == spans
 
 
 def test_gates_are_numbers_and_a_gate_that_is_off_has_none() -> None:

@@ -31,6 +31,8 @@ CL, TE = b"Content-Length", b"Transfer-Encoding"
         ([], {"version": "2.0"}),
         ([], {"version": "0.9"}),
         ([], {"status": 99}),
+        ([], {"status": 600}),
+        ([(CL, b"0" * 41)], {}),
         ([], {"reason": b"O\0K"}),
         ([], {"reason": b"O\x7fK"}),
     ],
@@ -79,7 +81,7 @@ def test_the_head_goes_back_in_order_without_what_belongs_to_one_hop_or_to_us() 
         b"HTTP/1.1 200 F\xfcr uns\r\nSet-Cookie: a\r\nset-cookie: \xff\r\nContent-Type: a/b\r\nContent-Encoding: br\r\n"
         b"Content-Length: 0\r\nx-request-id: i\r\nsidecar-model: fraud\r\nsidecar-version: 3\r\n\r\n"
     )
-    assert (head.content_type, head.content_encoding) == (b"a/b", b"br")
+    assert (head.content_type, head.content_encoding) == ("a/b", "br")
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,24 @@ def test_framing_and_connection_are_the_callers_own(chunked: bool, close: bool, 
 
 def test_without_a_deployment_only_the_id_is_told() -> None:
     assert own_lines(b"i", None, "") == b"x-request-id: i\r\n"
+
+
+@pytest.mark.parametrize(
+    ("granted", "asked", "is_so"),
+    [
+        (b"websocket", b"websocket", True),
+        (b" WebSocket", b"foo, websocket", True),
+        (b"", b"websocket", False),
+        (b"", b"", False),
+        (b"h2c", b"websocket", False),
+        (b"web", b"websocket", False),
+    ],
+)
+def test_an_upgrade_is_granted_by_its_name(granted: bytes, asked: bytes, is_so: bool) -> None:
+    head = read([(b"Connection", b"upgrade"), *([(b"Upgrade", granted)] if granted else [])], status=101)
+    assert head.grants(asked) == is_so
+
+
+def test_a_length_is_said_in_one_way_only() -> None:
+    assert b"Content-Length: 7\r\n" in read([(CL, b"007")]).block
+    assert b"Content-Length: 7\r\n" in read([(CL, b"7 ")]).block

@@ -14,6 +14,8 @@ from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, NEVER_NAMED, named_
         (b"X-A", {b"x-a"}),
         (b" x-a\t,,X-B , close", {b"x-a", b"x-b"}),
         (b"Host, Content-Length, Authorization, x-request-id, Sidecar-Shadow", set()),
+        (b"X-Forwarded-For, x-forwarded-anything, Forwarded, X-Real-IP, Via, traceparent", set()),
+        (b"Inference-Header-Content-Length, Set-Cookie, X-Forward", {b"x-forward"}),
     ],
 )
 def test_what_connection_takes_off_a_message(value: bytes, named: set[bytes]) -> None:

@@ -42,4 +42,4 @@ def test_an_answer_to_head_tells_the_length_and_has_no_body() -> None:
 
 
 def test_every_status_of_the_contract_is_there() -> None:
-    assert {why.status for why in ALL} == {400, 404, 405, 408, 413, 414, 417, 431, 502, 503, 504}
+    assert {why.status for why in ALL} == {400, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504}

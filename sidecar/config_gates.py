@@ -1,0 +1,114 @@
+"""The gates' policies: what a challenger must show before it may be promoted. Each gate may be `off`.
+
+Part of `config`; judged in `decide/gates`. Holds the gates' defaults, decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from sidecar.config_values import Quantile, Seconds, Section, Share
+
+
+class PairsGate(Section):
+    """Joined champion and challenger rows."""
+
+    min: Annotated[int, Field(ge=1)] = 5000
+
+
+class DurationGate(Section):
+    """Mirrored time; the default is a full weekly cycle."""
+
+    min_hours: Annotated[float, Field(ge=0)] = 168.0
+
+
+class CompletenessGate(Section):
+    """Mirrored share of the copies that were due."""
+
+    min: Share = 0.99
+
+
+class ErrorsGate(Section):
+    """The challenger's failure share above the champion's."""
+
+    max_increase: Share = 0.001
+
+
+class LatencyGate(Section):
+    """Challenger against champion on the same requests."""
+
+    quantile: Quantile = 0.99
+    max_ratio: Annotated[float, Field(gt=0)] = 1.5
+
+
+class AgreementGate(Section):
+    """Agreement may block a promotion, it never earns one."""
+
+    min: Share = 0.90
+
+
+class PredictionGate(Section):
+    """PSI of the challenger's predictions against the champion's."""
+
+    max_psi: Annotated[float, Field(gt=0)] = 0.1
+
+
+class OutcomeGate(Section):
+    """Quality on the same rows with the same outcome, by a test that stays valid under continuous looking."""
+
+    metric: Literal["accuracy"] = "accuracy"
+    test: Literal["noninferior", "superior"] = "noninferior"
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.005
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    min_matched: Annotated[int, Field(ge=1)] = 500
+
+
+class InputsGate(Section):
+    """No open data.broken alarm."""
+
+
+class LineageGate(Section):
+    """Registry fields that must be there."""
+
+    require: tuple[str, ...] = Field(default=(), strict=False)
+
+
+def _none_asked_for(count: int) -> int:
+    if count:
+        raise ValueError("approvals are not recorded by this version, so asking for some would block for ever: only 0")
+    return count
+
+
+class ApprovalsGate(Section):
+    """Distinct people, none of them the promoter."""
+
+    min: Annotated[int, AfterValidator(_none_asked_for)] = 0
+    valid_s: Seconds = 86_400.0
+
+
+def _off(value: object) -> object:
+    if value is False or value == "off":  # by identity: `pairs: 0` must not switch a gate off
+        return False
+    raise ValueError("must be off")
+
+
+# YAML reads a bare `off` as false; both switch a gate off.
+Off = Annotated[Literal[False], BeforeValidator(_off)]
+
+
+class Gates(Section):
+    """Gate -> policy, or `off`."""
+
+    pairs: PairsGate | Off = PairsGate()
+    duration: DurationGate | Off = DurationGate()
+    completeness: CompletenessGate | Off = CompletenessGate()
+    errors: ErrorsGate | Off = ErrorsGate()
+    latency: LatencyGate | Off = LatencyGate()
+    agreement: AgreementGate | Off = AgreementGate()
+    prediction: PredictionGate | Off = PredictionGate()
+    outcome: OutcomeGate | Off = OutcomeGate()
+    inputs: InputsGate | Off = InputsGate()
+    lineage: LineageGate | Off = LineageGate()
+    approvals: ApprovalsGate | Off = ApprovalsGate()

@@ -1,0 +1,176 @@
+"""What settings mean for each other and for the files that they name: rules that no single section can know.
+
+Keeps: a setting that would do nothing, or that could not work, is a fault with its place. Reads certificates and keys,
+to know beforehand that they can be used; repeats nothing of them. Called by `config_file`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from sidecar.address import parse_listen, parse_url
+from sidecar.config import Settings
+from sidecar.config_document import Place
+from sidecar.config_versions import Challenger, ClientTls
+
+Told = Iterator[tuple[Place, str]]
+
+# Below this a worker would shed from its first request on: it needs about half of it for itself.
+LEAST_MEMORY_BYTES = 67_108_864
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http"
+
+
+def settings_faults(settings: Settings) -> Told:
+    """Every rule, over the whole file."""
+    yield from _front(settings)
+    yield from _upstream(settings)
+    for number, deployment in enumerate(settings.deployments):
+        place: Place = ("deployments", number)
+        yield from _loop(deployment.champion.url, settings, (*place, "champion", "url"))
+        yield from _client_tls(deployment.champion.tls, (*place, "champion", "tls"))
+        for index, challenger in enumerate(deployment.challengers):
+            for inner, says in challenger_faults(challenger, settings):
+                yield (*place, "challengers", index, *inner), says
+    if 0 < settings.limits.memory_bytes < LEAST_MEMORY_BYTES:
+        yield ("limits", "memory_bytes"), f"must be 0 or at least {LEAST_MEMORY_BYTES}: a worker itself needs that much"
+    if settings.access_log.path is not None:
+        yield from _log_file(Path(settings.access_log.path))
+    if settings.telemetry.otlp_endpoint is not None and not _installed(_EXPORTER):
+        yield (
+            ("telemetry", "otlp_endpoint"),
+            "needs the extra `otel`, which is not installed: pip install sidecar[otel]",
+        )
+
+
+def challenger_faults(challenger: Challenger, settings: Settings) -> Told:
+    """The rules about one challenger; places are its own keys."""
+    yield from _loop(challenger.url, settings, ("url",))
+    yield from _client_tls(challenger.tls, ("tls",))
+    most = settings.limits.mirror_bytes
+    if challenger.copy_bytes is not None and challenger.copy_bytes > most:
+        yield ("copy_bytes",), f"is above limits.mirror_bytes ({most}), so it would never be reached"
+
+
+def _front(settings: Settings) -> Told:
+    tls = settings.tls
+    if tls.cert_file is None or tls.key_file is None:
+        return
+    if parse_listen(settings.listen).unix:
+        yield ("tls",), "TLS is not spoken on a Unix socket: let listen be HOST:PORT, or leave tls out"
+    yield from _pair(tls.cert_file, tls.key_file, ("tls",))
+    if tls.client_ca_file is not None:
+        yield from _authorities(tls.client_ca_file, ("tls", "client_ca_file"))
+
+
+def _loop(url: str, settings: Settings, place: Place) -> Told:
+    """A request that comes back to the sidecar would go round for ever."""
+    to = parse_url(url)
+    for key, listen in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
+        here = parse_listen(listen)
+        same_host = to.host == here.host or (to.loopback and (here.loopback or here.host in ("0.0.0.0", "::")))
+        if (to.unix, to.port) == (here.unix, here.port) and same_host and (to.unix or to.port):
+            yield place, f"{url!r} is the sidecar's own {key}: give the model server's address"
+
+
+def _upstream(settings: Settings) -> Told:
+    versions = [v for d in settings.deployments for v in (d.champion, *d.challengers)]
+    urls = [version.url for version in versions] + ([settings.upstream] if settings.upstream is not None else [])
+    if settings.upstream_tls != ClientTls() and not any(parse_url(url).tls for url in urls):
+        yield ("upstream_tls",), "has no effect: no url begins with https://"
+    else:
+        yield from _client_tls(settings.upstream_tls, ("upstream_tls",))
+    if settings.upstream is not None:
+        yield from _loop(settings.upstream, settings, ("upstream",))
+    if settings.upstream_upgrades and settings.upstream is None and len(settings.deployments) != 1:
+        yield ("upstream_upgrades",), "has no effect without upstream: what matches no deployment is refused"
+
+
+def _client_tls(tls: ClientTls, place: Place) -> Told:
+    if tls.ca_file is not None:
+        yield from _authorities(tls.ca_file, (*place, "ca_file"))
+    if tls.cert_file is not None and tls.key_file is not None:
+        yield from _pair(tls.cert_file, tls.key_file, place)
+
+
+def _authorities(file: str, place: Place) -> Told:
+    says = _unreadable(file)
+    if says is None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        except (ssl.SSLError, OSError):
+            says = f"{file!r} holds no certificates in PEM form"
+    if says is not None:
+        yield place, says
+
+
+def _pair(cert_file: str, key_file: str, place: Place) -> Told:
+    """A certificate chain and its key; each is looked at, then whether they belong together."""
+    faults = [((*place, name), _unreadable(file)) for name, file in (("cert_file", cert_file), ("key_file", key_file))]
+    told = [(where, says) for where, says in faults if says is not None]
+    yield from told
+    if told:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(cert_file, key_file, password=_no_password)
+    except _Locked:
+        yield (*place, "key_file"), f"{key_file!r} is locked by a password; give a key without one"
+    except ssl.SSLError as fault:
+        if fault.reason == "KEY_VALUES_MISMATCH":
+            yield (*place, "key_file"), f"{key_file!r} is not the key of the certificate in {cert_file!r}"
+        elif not _is_certificate(cert_file):
+            yield (*place, "cert_file"), f"{cert_file!r} holds no certificate in PEM form"
+        else:
+            yield (*place, "key_file"), f"{key_file!r} holds no private key in PEM form"
+    except OSError:
+        yield (*place, "key_file"), f"{key_file!r} holds no private key in PEM form"
+
+
+class _Locked(Exception):
+    """A key asks for a password; nobody is there to type it."""
+
+
+def _no_password() -> str:
+    raise _Locked
+
+
+def _is_certificate(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except (ssl.SSLError, OSError):
+        return False
+    return True
+
+
+def _unreadable(file: str) -> str | None:
+    """Why a file cannot be used."""
+    path = Path(file)
+    if path.exists() and not path.is_file():
+        return f"{file!r} is no file"
+    try:
+        with path.open("rb") as opened:
+            opened.read(1)
+    except OSError as fault:
+        return f"{file!r} cannot be read: {(fault.strerror or str(fault)).lower()}"
+    return None
+
+
+def _log_file(path: Path) -> Told:
+    place = ("access_log", "path")
+    if path.is_dir():
+        yield place, f"{str(path)!r} is a directory; give a file in it"
+    elif not path.parent.is_dir():
+        yield place, f"the folder {str(path.parent)!r} does not exist: create it"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        yield place, f"{str(path)!r} cannot be written by this user"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,58 @@
+"""A route as this worker serves it: where its requests go, what its answers say, and what is counted of them.
+
+Everything that would otherwise be looked up for each request is resolved here once, when a routing table comes.
+"""
+
+from __future__ import annotations
+
+from sidecar.decide.routing_table import Destination
+from sidecar.proxy.challenger import Challenger
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.tally import RequestCount
+
+
+class ServedRoute:
+    """One deployment's route, or the way to the upstream that no deployment matches (`deployment` is empty then).
+
+    Attributes:
+        mirrored: exchanges are gathered; False for the upstream.
+        challengers: of this route; `all_copied` is True when each takes every request.
+        own_lines: header lines of an answer, after the request's id.
+    """
+
+    def __init__(
+        self,
+        deployment: str,
+        generation: int,
+        champion: Destination,
+        pool: Pool,
+        challengers: list[Challenger],
+        requests: dict[int, RequestCount],
+        sticky: str,
+        upgrades: bool,
+    ) -> None:
+        self.deployment: str = deployment
+        self.mirrored: bool = bool(deployment)
+        self.generation: int = generation
+        self.champion_version: str = champion.version
+        self.path: str | None = champion.path
+        self.authority: str = champion.authority
+        self.pool = pool
+        self.challengers = challengers
+        self.all_copied: bool = all(challenger.fraction >= 1.0 for challenger in challengers)
+        self.sticky: bytes = sticky.encode()
+        self.upgrades: bool = upgrades
+        self._requests = requests
+        self.own_lines: bytes = b""
+        if deployment:
+            self.own_lines = b"sidecar-model: %s\r\nsidecar-version: %s\r\n" % (
+                deployment.encode(),
+                champion.version.encode(),
+            )
+
+    def ended(self, status: int, duration_s: float) -> None:
+        """A caller's request ended with this status."""
+        count = self._requests.get(status)
+        if count is None:
+            count = self._requests[status] = RequestCount()
+        count.add(duration_s)

@@ -1,0 +1,22 @@
+"""Header lines as they are kept between a read and a write: name, colon, value and line end, one behind the other.
+
+Used by `request_head` and `answer_head`.
+"""
+
+from __future__ import annotations
+
+
+def say_length_plainly(lines: list[bytes], length: int) -> None:
+    """Rewrites a length with zeros in front or blanks behind: some read "010" as octal."""
+    for at in range(0, len(lines), 4):
+        if lines[at].lower() == b"content-length":
+            lines[at + 2] = b"%d" % length
+
+
+def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
+    """Header lines (name, colon, value, end, ...) without those whose lower-case name is in `names`."""
+    kept: list[bytes] = []
+    for at in range(0, len(lines), 4):
+        if lines[at].lower() not in names:
+            kept += lines[at : at + 4]
+    return kept
