@@ -1,4 +1,4 @@
-"""`python -m bench`: what a request costs the sidecar's worker, beside nginx with and without `mirror`.
+"""`python -m bench`: the sidecar's data plane beside nginx and Envoy, every target in one run.
 
 Exit code 0 when it was measured, whatever the figures say; 2 when it could not be: a program is missing, one core only.
 """
@@ -6,38 +6,71 @@ Exit code 0 when it was measured, whatever the figures say; 2 when it could not 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean
+from time import monotonic
 
-from bench import chart, programs, report, traffic
-from bench.figures import figures, ratios, spread
-from bench.measure import Memory, Run, measure
+from bench import build, chart, lone_worker, programs, report
 from bench.report import Machine
-from bench.stand import UNABLE, standing
+from bench.result import Result
+from bench.rows import (
+    aborts,
+    control_faults,
+    cost,
+    idle_clients,
+    large_bodies,
+    latency,
+    sick_challenger,
+    stale_champion,
+)
+from bench.stand import UNABLE, Stand, standing
+from bench.traffic import CHALLENGER, CHAMPION
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = "performance.md", "performance.svg"
+ROWS: dict[str, Callable[[Stand], Result]] = {
+    "cost": cost.measure,
+    "latency": latency.measure,
+    "sick": sick_challenger.measure,
+    "bodies": large_bodies.measure,
+    "idle": idle_clients.measure,
+    "control": control_faults.measure,
+    "stale": stale_champion.measure,
+    "aborts": aborts.measure,
+}
+PROGRAMS = (*programs.PACKAGES, programs.ENVOY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", choices=ROWS, metavar="ROW", help=f"of {', '.join(ROWS)}; repeatable"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="length of one contender's run in a round")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one contender's run in a round")
+    parser.add_argument("--full", action="store_true", help="ten minutes for the row `stale`")
+    parser.add_argument("--python", metavar="PATH", help="the interpreter for the sidecar; else this one")
     parser.add_argument("--write-docs", action="store_true", help=f"write docs/{PAGE} and docs/{PICTURE}")
-    parser.add_argument("--install", action="store_true", help="apt-get install what is missing (as root)")
+    parser.add_argument(
+        "--install",
+        action=argparse.BooleanOptionalAction,
+        default=os.geteuid() == 0,
+        help="install what is missing: apt-get as root, Envoy into an environment of the bench's own",
+    )
     given = parser.parse_args(arguments)
     if given.rounds < 1 or given.seconds < 1:
         parser.error("--rounds and --seconds are at least 1")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is stopped
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(143))  # so that everything that was started is stopped
     try:
-        programs.require(install=given.install)
-        _bench(given.rounds, given.seconds, write_docs=given.write_docs)
+        programs.require(install=given.install, programs=PROGRAMS)
+        _bench(given)
     except UNABLE as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -46,34 +79,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _bench(rounds: int, seconds: int, *, write_docs: bool) -> None:
-    print("starting model servers, nginx, a worker and a whole sidecar …", flush=True)
-    with standing() as stand:
-        memory = Memory(stand.sidecar.pids)
-        runs = measure(stand, rounds, seconds, memory, _tell)
-    capturing = frozenset(contender.name for contender in stand.contenders if contender.dropped is not None)
-    summed = figures(runs, capturing)
+def _bench(given: argparse.Namespace) -> None:
+    if hint := build.hint(given.python):
+        _tell(hint)
+    ships, pure = build.builds(given.python)
+    began_s = monotonic()
+    results = []
+    with standing(ships, pure, rounds=given.rounds, seconds=given.seconds, full=given.full, tell=_tell) as stand:
+        sidecar = _sidecar(stand)
+        _tell(f"the sidecar: {sidecar}")
+        for name in given.only or ROWS:
+            _tell(f"\n{name}, {(monotonic() - began_s) / 60:.1f} minutes in")
+            results.append(ROWS[name](stand))
+            _tell(report.markdown(report.targets_table(results[-1].findings)))
     machine = Machine(
         processor=f"{_processor()}, {platform.system()} {platform.release()}",
-        versions=f"Python {platform.python_version()}, {_nginx_version()}",
-        rounds=rounds,
-        seconds=seconds,
-        body_bytes=round(mean(len(body) for body in traffic.bodies())),
-        elsewhere=spread([run.elsewhere for run in runs]),
+        versions=f"{_nginx_version()}, {_envoy_version()}",
+        sidecar=sidecar,
+        rounds=given.rounds,
+        seconds=given.seconds,
+        minutes=(monotonic() - began_s) / 60,
     )
-    text = report.whole(machine, summed, ratios(runs), memory.idle, memory.most)
+    text = report.whole(machine, results)
     print(f"\n{text}")
-    if write_docs:
-        (DOCS / PICTURE).write_text(chart.draw(summed))
+    if given.write_docs:
+        (DOCS / PICTURE).write_text(chart.draw([panel for result in results for panel in result.panels]))
         (DOCS / PAGE).write_text(report.document(text, PICTURE))
 
 
-def _tell(run: Run) -> None:
-    dropped = ", ".join(f"{reason} {count}" for reason, count in run.dropped.items())
-    print(
-        f"{run.contender:<30} {run.cpu_us:7.1f} µs {run.requests_per_s:8.0f}/s  others {run.elsewhere:4.0%}  {dropped}",
-        flush=True,
-    )
+def _sidecar(stand: Stand) -> str:
+    """Interpreter and kind, as a worker that runs shows them."""
+    with (
+        stand.backend(CHAMPION) as champion,
+        stand.backend(CHALLENGER) as challenger,
+        lone_worker.running(stand.new("worker"), stand.table(champion, challenger), stand.core, stand.build) as worker,
+    ):
+        return build.described(stand.build, worker.pid)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 def _processor() -> str:
@@ -86,6 +131,13 @@ def _processor() -> str:
 def _nginx_version() -> str:
     told = subprocess.run([programs.path_of("nginx"), "-v"], capture_output=True, text=True, check=False)
     return told.stderr.strip().removeprefix("nginx version: ")
+
+
+def _envoy_version() -> str:
+    told = subprocess.run([programs.path_of("envoy"), "--version"], capture_output=True, text=True, check=False)
+    # envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
+    parts = told.stdout.strip().partition("version:")[2].strip().split("/")
+    return f"envoy/{parts[1]}" if len(parts) > 1 else "Envoy"
 
 
 if __name__ == "__main__":

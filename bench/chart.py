@@ -1,13 +1,13 @@
-"""The figures as a picture: horizontal bars, written as SVG by hand. Readable on light and dark pages."""
+"""Panels of horizontal bars, written as SVG by hand. Readable on light and dark pages. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from bench.figures import Figure
+from bench.result import Bar, Panel
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _BAR, _TOP = 760, 230, 90, 34, 20, 46
+_WIDTH, _LEFT, _RIGHT, _ROW, _BAR, _TITLE, _GAP = 820, 290, 90, 26, 16, 34, 22
 _STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2933; }
 .title { font-weight: 600; font-size: 15px; }
@@ -17,29 +17,37 @@ text { font: 13px system-ui, sans-serif; fill: #1f2933; }
 @media (prefers-color-scheme: dark) { text { fill: #e4e7eb; } .span { stroke: #e4e7eb; } }"""
 
 
-def draw(figures: Sequence[Figure]) -> str:
-    """A bar for each contender's median CPU per request, a line from its least to its most."""
-    longest = max(figure.cpu_us.most for figure in figures) or 1.0
-    scale = (_WIDTH - _LEFT - _RIGHT) / longest
-    height = _TOP + _ROW * len(figures) + 10
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
-        "<title>CPU per request of each contender</title>",
+def draw(panels: Sequence[Panel]) -> str:
+    """All panels, one below the other: a bar for each median, a line from least to most."""
+    lines = []
+    top = _GAP
+    for panel in panels:
+        lines += _panel(panel, top)
+        top += _TITLE + _ROW * len(panel.bars) + _GAP
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" role="img">',
+        "<title>The sidecar beside nginx and Envoy</title>",
         f"<style>{_STYLE}</style>",
-        '<text class="title" x="10" y="24">CPU of the proxy per request, µs (less is better)</text>',
     ]
-    for place, figure in enumerate(figures):
-        lines += _bar(figure, _TOP + place * _ROW, scale)
-    return "\n".join([*lines, "</svg>", ""])
+    return "\n".join([*head, *lines, "</svg>", ""])
 
 
-def _bar(figure: Figure, top: float, scale: float) -> list[str]:
-    cpu, middle = figure.cpu_us, top + _BAR / 2
-    kind = "ours" if figure.contender.startswith("sidecar") else "peer"
-    least, most = _LEFT + cpu.least * scale, _LEFT + cpu.most * scale
+def _panel(panel: Panel, top: int) -> list[str]:
+    longest = max((bar.value.most for bar in panel.bars), default=0.0)
+    scale = (_WIDTH - _LEFT - _RIGHT) / (longest if longest > 0 else 1.0)
+    lines = [f'<text class="title" x="10" y="{top + 12}">{escape(panel.title)}</text>']
+    for place, bar in enumerate(panel.bars):
+        lines += _bar(bar, top + _TITLE + place * _ROW, scale, panel.digits)
+    return lines
+
+
+def _bar(bar: Bar, top: int, scale: float, digits: int) -> list[str]:
+    middle, kind = top + _BAR / 2, "ours" if bar.ours else "peer"
+    # A difference may come out below nothing: then there is no bar to draw.
+    length, least, most = (max(0.0, value) * scale for value in (bar.value.median, bar.value.least, bar.value.most))
     return [
-        f'<text x="{_LEFT - 8}" y="{middle + 4.5:.1f}" text-anchor="end">{escape(figure.contender)}</text>',
-        f'<rect class="{kind}" x="{_LEFT}" y="{top}" width="{cpu.median * scale:.1f}" height="{_BAR}" rx="2"/>',
-        f'<line class="span" x1="{least:.1f}" x2="{most:.1f}" y1="{middle}" y2="{middle}"/>',
-        f'<text x="{most + 8:.1f}" y="{middle + 4.5:.1f}">{cpu.median:.1f}</text>',
+        f'<text x="{_LEFT - 8}" y="{middle + 4.5:.1f}" text-anchor="end">{escape(bar.name)}</text>',
+        f'<rect class="{kind}" x="{_LEFT}" y="{top}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
+        f'<line class="span" x1="{_LEFT + least:.1f}" x2="{_LEFT + most:.1f}" y1="{middle}" y2="{middle}"/>',
+        f'<text x="{_LEFT + max(length, most) + 8:.1f}" y="{middle + 4.5:.1f}">{bar.value.median:,.{digits}f}</text>',
     ]

@@ -35,10 +35,13 @@ class Load(msgspec.Struct, frozen=True):
         return self.failed + self.refused
 
 
-def write_script(path: Path, bodies: list[bytes], rate_per_s: float | None = None) -> Path:
-    """Writes the script that `run` needs; with a rate, connections pause so that about as many requests come."""
+def write_script(path: Path, bodies: list[bytes], rate_per_s: float | None = None, *, own_ids: bool = False) -> Path:
+    """Writes the script that `run` needs; with a rate, connections pause so that about as many requests come.
+
+    With `own_ids` no two requests have the same head.
+    """
     pause_ms = 1000.0 * CONNECTIONS / rate_per_s if rate_per_s else 0.0
-    path.write_text(wrk_script(bodies, pause_ms))
+    path.write_text(wrk_script(bodies, pause_ms, own_ids=own_ids))
     return path
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from time import monotonic, sleep
 
 import msgspec
 
-from bench import process
-from bench.whole_sidecar import START_S, SidecarFailed, await_line
+from bench import child, process
+from bench.build import Build
+from bench.whole_sidecar import START_S, SidecarFailed
 from sidecar.records import Offered, WorkerCounts, WorkerFrame
 from sidecar.wire.frames import FrameReader
 
@@ -40,7 +40,7 @@ class Reader(threading.Thread):
         frames, decode = FrameReader(), msgspec.msgpack.Decoder(WorkerFrame).decode
         with self._listener:
             link, _ = self._listener.accept()
-        with link:
+        with link, contextlib.suppress(ConnectionError):  # a worker that was killed resets it
             while data := link.recv(1 << 18):
                 for content in frames.feed(data):
                     received = decode(content)
@@ -58,11 +58,15 @@ class LoneWorker:
     pid: int
     reader: Reader
 
+    def counts(self) -> WorkerCounts:
+        """Its newest counters, at most about a second old."""
+        if self.reader.counts is None:
+            raise SidecarFailed("the worker sent no counters")
+        return self.reader.counts
+
     def dropped(self) -> dict[str, int]:
         """What the worker's own counters say it dropped so far, named as the whole sidecar's are."""
-        counts = self.reader.counts
-        if counts is None:
-            raise SidecarFailed("the worker sent no counters")
+        counts = self.counts()
         dropped = {f"capture/{reason}": count for reason, count in counts.capture_dropped.items()}
         for shadow in counts.shadows:
             for reason, count in shadow.dropped.items():
@@ -71,32 +75,34 @@ class LoneWorker:
 
 
 @contextlib.contextmanager
-def running(folder: Path, table: Path, core: int) -> Iterator[LoneWorker]:
+def running(folder: Path, table: Path, core: int, build: Build) -> Iterator[LoneWorker]:
     """A worker that routes by `table` while the context lasts."""
     folder.mkdir()
     reader = Reader(str(folder / "link.sock"))
     reader.start()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     log = folder / "log"
     arguments = ["--name", "bench", "--listen-fd", str(listener.fileno())]
     arguments += ["--link", str(folder / "link.sock"), "--table", str(table)]
-    with log.open("wb") as file:
+    with log.open("wb") as file, process.on_core(core):
         worker = subprocess.Popen(
-            [sys.executable, "-m", "sidecar.app.worker", *arguments],
+            build.command("sidecar.app.worker", *arguments),
             stdin=subprocess.PIPE,  # its end would tell the worker to stop
             stdout=subprocess.PIPE,
             stderr=file,
             pass_fds=(listener.fileno(),),
             start_new_session=True,
+            env=build.environment(),
+            cwd=folder,
         )
     try:
-        process.pin(worker.pid, core)
-        if not await_line(worker, b"ready\n", START_S):
-            raise SidecarFailed(f"the worker did not start: {log.read_text(errors='replace').strip()[-300:]}")
+        if not child.await_line(worker, b"ready\n", START_S):
+            raise SidecarFailed(f"the worker did not start: {child.said(log)}")
         deadline = monotonic() + START_S
         while reader.counts is None and monotonic() < deadline:
             sleep(0.05)
         yield LoneWorker(f"http://127.0.0.1:{listener.getsockname()[1]}", worker.pid, reader)
     finally:
-        process.stop(worker)
+        process.stop(worker, 0.0)  # nothing to save, and stuck copies would make a drain long
         listener.close()
+        reader.join(START_S)

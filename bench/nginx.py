@@ -7,40 +7,57 @@ Limits on requests per connection are lifted everywhere, for all peers alike.
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 
-from bench import process
+from bench import child
+from bench.child import free_ports as free_ports  # noqa: PLC0414  the soak asks here
 from bench.programs import path_of
 
-START_S = 5.0
+CONNECTIONS = 16_384
 
 
-class DidNotStart(Exception):
-    """nginx ended at once. The message quotes it."""
+def backend(port: int, answer: str, *, idle_s: float = 75.0) -> str:
+    """A model server that gives one answer, and at /status tells connections and requests.
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, held together for a moment so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports
-
-
-def backend(port: int, answer: str) -> str:
-    """A model server that gives one answer, and at /status tells connections and requests."""
+    It closes connections that were idle for `idle_s`.
+    """
     return f"""\
     server {{
-        listen 127.0.0.1:{port} backlog=2048;
+        listen 127.0.0.1:{port} backlog=4096;
         default_type application/json;
+        keepalive_timeout {round(idle_s * 1000)}ms;
         location = /status {{ stub_status; }}
         location / {{ return 200 '{answer}'; }}
+    }}"""
+
+
+def reading_backend(port: int, answer: str, inner: Path) -> str:
+    """A model server that answers once it has the whole body, as real ones do.
+
+    `return` answers at the head's end, which with bodies of many segments is an early answer. So the body is
+    read first, and the answer asked, without it, from a server inside the same process, by the socket `inner`.
+    """
+    return f"""\
+    upstream inner {{ server unix:{inner}; keepalive 64; keepalive_requests 1000000000; }}
+    server {{
+        listen unix:{inner};
+        default_type application/json;
+        location / {{ return 200 '{answer}'; }}
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        client_max_body_size 0;
+        client_body_buffer_size 512k;
+        location = /status {{ stub_status; }}
+        location / {{
+            proxy_pass http://inner;
+            proxy_method GET;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_set_header Connection "";
+        }}
     }}"""
 
 
@@ -54,7 +71,8 @@ def plain(port: int) -> str:
     """A peer that only forwards."""
     return f"""\
     server {{
-        listen 127.0.0.1:{port} backlog=2048;
+        listen 127.0.0.1:{port} backlog=4096;
+        client_max_body_size 0;
         location / {{ proxy_pass http://champion; }}
     }}"""
 
@@ -64,11 +82,15 @@ def mirroring(port: int, store: Path | None) -> str:
 
     nginx reads of a mirrored answer no more than its head and closes the connection: each copy needs a new one.
     Only who stores the answer reads it to its end, hence the known remedy: `proxy_store`, to a file in `store`.
+    The tuned one keeps large bodies in memory, too, where the other writes them to files.
     """
     keep = f"proxy_store {store}/answer;" if store is not None else ""
+    hold = "client_body_buffer_size 512k;" if store is not None else ""
     return f"""\
     server {{
-        listen 127.0.0.1:{port} backlog=2048;
+        listen 127.0.0.1:{port} backlog=4096;
+        client_max_body_size 0;
+        {hold}
         location / {{ mirror /mirror; proxy_pass http://champion; }}
         location = /mirror {{ internal; proxy_pass http://challenger$request_uri; {keep} }}
     }}"""
@@ -84,8 +106,8 @@ def configuration(folder: Path, parts: list[str]) -> str:
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections 4096; }}
+error_log stderr crit;
+events {{ worker_connections {CONNECTIONS}; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -99,36 +121,14 @@ http {{
 
 
 @contextlib.contextmanager
-def running(folder: Path, parts: list[str], ports: list[int], core: int) -> Iterator[int]:
+def running(folder: Path, parts: list[str], ports: list[int], core: int, *, patience_s: float = 30.0) -> Iterator[int]:
     """nginx on one core while the context lasts; gives its process id once it listens."""
     folder.mkdir()
-    config, log = folder / "nginx.conf", folder / "log"
+    config = folder / "nginx.conf"
     config.write_text(configuration(folder, parts))
-    with log.open("wb") as file:
-        nginx = subprocess.Popen(
-            [path_of("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    try:
-        process.pin(nginx.pid, core)
-        _await_listening(nginx, ports, log)
+    command = [path_of("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(config)]
+    with child.listening(command, ports, folder=folder, core=core, patience_s=patience_s) as nginx:
         yield nginx.pid
-    finally:
-        process.stop(nginx)
-
-
-def _await_listening(nginx: subprocess.Popen[bytes], ports: list[int], log: Path) -> None:
-    deadline = monotonic() + START_S
-    for port in ports:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-                break
-            if nginx.poll() is not None or monotonic() > deadline:
-                raise DidNotStart(f"nginx did not start: {log.read_text(errors='replace').strip()[-300:]}")
-            sleep(0.02)
 
 
 def served(port: int) -> tuple[int, int]:

@@ -5,9 +5,11 @@ Read from /proc (see proc(5)), so Linux only. A process that ended meanwhile rai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -47,6 +49,11 @@ def children(pid: int) -> dict[int, str]:
     return {child: _read(child, "cmdline").replace("\0", " ") for child in pids}
 
 
+def mapped_files(pid: int) -> set[str]:
+    """The files that a process has mapped, loaded libraries among them."""
+    return {line.split(maxsplit=5)[5] for line in _read(pid, "maps").splitlines() if len(line.split(maxsplit=5)) == 6}
+
+
 def pin(pid: int, core: int) -> None:
     """Binds every thread of a process to one core; threads and children that it makes later inherit that."""
     try:
@@ -56,12 +63,39 @@ def pin(pid: int, core: int) -> None:
         raise Gone(f"process {pid} ended") from error
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL for its whole group. For processes that were started with a session of their own."""
+def put_behind(pid: int) -> None:
+    """Lets every thread of a process run only when its core has nothing else to do: sched(7), SCHED_IDLE.
+
+    Threads and children that it makes later inherit that.
+    """
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+    except OSError as error:
+        raise Gone(f"process {pid} ended") from error
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Children that are started within the context are born on that core, with all their threads."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def stop(process: subprocess.Popen[bytes], patience_s: float = STOP_S) -> None:
+    """SIGTERM, then SIGKILL for its whole group. For processes that were started with a session of their own.
+
+    Without patience it is SIGKILL at once: for who has nothing to save and might drain for long.
+    """
     if process.poll() is None:
-        process.terminate()
+        if patience_s > 0:
+            process.terminate()
         try:
-            process.wait(STOP_S)
+            process.wait(patience_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

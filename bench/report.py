@@ -1,4 +1,7 @@
-"""The figures as text: one table, the targets, and what they must be read with. The same on the screen and in docs/."""
+"""The findings as text, the same on the screen and in docs/: every target and what was reached, then each row's tables.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,25 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.figures import Figure, Ratio, Spread
+from bench.result import Finding, Result, Table
+from bench.spread import Spread, spread
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """Where and how it was measured. `elsewhere` is the share of the measured core that strangers took."""
+    """Where and how it was measured. `sidecar` tells its interpreter and whether it was compiled."""
 
     processor: str
     versions: str
+    sidecar: str
     rounds: int
     seconds: int
-    body_bytes: int
-    elsewhere: Spread
+    minutes: float
 
 
-def whole(
-    machine: Machine, table: Sequence[Figure], ratios: Sequence[Ratio], idle: dict[str, int], most: dict[str, int]
-) -> str:
+def whole(machine: Machine, results: Sequence[Result]) -> str:
     """Everything, as Markdown."""
-    parts = [_how(machine), _table(table), _targets(ratios), _memory(idle, most), _honesty(machine, table)]
-    return "\n\n".join(parts)
+    targets = targets_table([finding for result in results for finding in result.findings])
+    return "\n\n".join([_how(machine), _noise(results), markdown(targets), *(_row(result) for result in results)])
 
 
 def document(text: str, picture: str) -> str:
@@ -33,68 +35,58 @@ def document(text: str, picture: str) -> str:
     return (
         "# Performance\n\n"
         "Written by `python -m bench --write-docs`; run it again rather than edit this.\n\n"
-        f"![CPU per request]({picture})\n\n{text}\n"
+        f"![What was measured]({picture})\n\n{text}\n"
     )
+
+
+def targets_table(findings: Sequence[Finding]) -> Table:
+    """All targets."""
+    return Table(
+        ("measure", "against", "reached", "target", ""),
+        [(one.measure, one.against or "–", _reached(one), _limit(one), _verdict(one)) for one in findings],
+    )
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown."""
+    lines = [table.columns, ("---",) * len(table.columns), *table.rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _how(machine: Machine) -> str:
     return (
-        f"CPU per request is (user + system time of the proxy's process) / requests: medians over {machine.rounds} "
-        f"interleaved rounds of {machine.seconds} s, with least and most. wrk, one thread, 32 kept connections, sends "
-        f"V2 requests of {machine.body_bytes} bytes as fast as they are answered; the model servers are nginx "
-        "`return 200`. The proxy has one core, everything else shares another.\n\n"
-        f"{machine.processor}; {machine.versions}."
+        f"Medians over {machine.rounds} interleaved rounds of {machine.seconds} s for each contender, with least and "
+        "most in brackets; ratios are taken within each round. The proxy has one core; load, model servers (nginx "
+        "`return 200` where nothing else is said) and control share another. The whole run took "
+        f"{machine.minutes:.0f} minutes.\n\n{machine.processor}; {machine.versions}. The sidecar: {machine.sidecar}."
     )
 
 
-def _table(table: Sequence[Figure]) -> str:
-    lines = [
-        "| contender | CPU per request, µs | requests/s | copies | new connections per copy | captures dropped |",
-        "|---|---|---|---|---|---|",
-    ]
-    for figure in table:
-        mirrored = figure.copies > 0
-        dropped = "–" if figure.capture_dropped is None else f"{figure.capture_dropped:.1%}"
-        lines.append(
-            f"| {figure.contender} | {_spread(figure.cpu_us, 1)} | {figure.requests_per_s:,.0f} "
-            f"| {f'{min(1.0, figure.copies):.1%}' if mirrored else '–'} "
-            f"| {f'{figure.new_connections:.2f}' if mirrored else '–'} | {dropped} |"
-        )
-    return "\n".join(lines)
-
-
-def _targets(ratios: Sequence[Ratio]) -> str:
-    lines = ["| CPU per request of | against | ratio | to reach | |", "|---|---|---|---|---|"]
-    for ratio in ratios:
-        target = ratio.target
-        lines.append(
-            f"| {target.contender} | {target.peer} | {_spread(ratio.reached, 2)} | ≤ {target.most:g} "
-            f"| {'reached' if ratio.met else 'missed'} |"
-        )
-    return "\n".join(lines)
-
-
-def _memory(idle: dict[str, int], most: dict[str, int]) -> str:
-    lines = ["| resident memory, MiB | before load | most under load |", "|---|---|---|"]
-    lines += [f"| {role} | {idle[role] / 2**20:.1f} | {most[role] / 2**20:.1f} |" for role in idle]
-    return "\n".join(lines)
-
-
-def _honesty(machine: Machine, table: Sequence[Figure]) -> str:
-    errors = sum(figure.errors for figure in table)
-    copies = sum(figure.copies_dropped for figure in table)
+def _noise(results: Sequence[Result]) -> str:
+    shares = [share for result in results for share in result.elsewhere]
+    if not shares:
+        return "The machine's noise was not measured by these rows."
+    seen: Spread = spread(shares)
     return (
-        "`control` is a whole `sidecar run`, its control process on the core of the load, folding what it can; "
-        "exchanges above that are dropped and counted, and a dropped one costs the worker less. `reader` is the same "
-        "worker with a reader in control's place that takes every exchange and forgets it. `no shadow` still captures. "
-        "`no deployment` only forwards. `kept alive` is nginx with `proxy_store` to a file in memory; on a disk it "
-        "costs several times as much.\n\n"
-        f"Failed requests: {errors}. Copies dropped by the sidecar: {copies}. Other processes took "
-        f"{machine.elsewhere.median:.0%} of the measured core ({machine.elsewhere.least:.0%} to "
-        f"{machine.elsewhere.most:.0%}); above a few percent the machine was not quiet: "
-        "then read the ratios, and those as rough."
+        f"Other processes took {seen.median:.0%} of the measured core ({seen.least:.0%} to {seen.most:.0%}); above a "
+        "few percent the machine was not quiet: then read the ratios, and those as rough."
     )
 
 
-def _spread(value: Spread, digits: int) -> str:
-    return f"{value.median:.{digits}f} ({value.least:.{digits}f}–{value.most:.{digits}f})"
+def _row(result: Result) -> str:
+    parts = [f"## {result.title}", *(markdown(table) for table in result.tables), *filter(None, [result.note])]
+    return "\n\n".join(parts)
+
+
+def _reached(finding: Finding) -> str:
+    if finding.reached is None:
+        return f"not measured: {finding.skipped}" if finding.skipped else "not measured"
+    return f"{finding.reached.shown(finding.digits)}{finding.unit}"
+
+
+def _limit(finding: Finding) -> str:
+    return f"{'≥' if finding.at_least else '≤'} {finding.limit:g}{finding.unit}"
+
+
+def _verdict(finding: Finding) -> str:
+    return {True: "met", False: "**missed**", None: "–"}[finding.met]

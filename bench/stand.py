@@ -1,19 +1,21 @@
-"""Everything that is compared, standing: two model servers, nginx three ways, a whole sidecar, a worker of its own.
+"""Where everything is measured: two cores, folders that vanish afterwards, the builds, and how much effort is asked.
 
-All of it stays up for the whole run; only one contender at a time is under load, the others sleep.
+Each row brings up what it needs on this stand and takes it down again; only one contender at a time is under load.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from bench import load, lone_worker, nginx, process, programs, traffic, whole_sidecar
-from bench.whole_sidecar import ALONE, FORWARDED, SHADOWED, Sidecar
+from bench import child, h2load, load, nginx, open_loop, process, programs, tables, traffic, whole_sidecar
+from bench.build import Build, NotUsable
 
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  where nginx may store answers without a disk
 
@@ -25,51 +27,59 @@ class TooFewCores(Exception):
 # Whatever keeps a bench from being run, each with a message for people.
 UNABLE = (
     TooFewCores,
+    NotUsable,
     programs.Missing,
     process.Gone,
-    nginx.DidNotStart,
+    child.DidNotStart,
     load.LoadFailed,
+    h2load.LoadFailed,
+    open_loop.LoadFailed,
     whole_sidecar.SidecarFailed,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """One way to serve the same requests.
+class Stand:
+    """Where and how a row measures.
 
     Attributes:
-        name: as the tables call it.
-        url: what to load.
-        pid: the process whose CPU counts.
-        copies: whether each request is due to be copied to the challenger.
-        dropped: tells what was dropped so far, for those that capture.
+        core: for what is measured; `load_core` for everything else.
+        folder: on the disk; `memory` in memory where the machine has such a folder.
+        build: the sidecar as it ships; `pure` is the same in pure Python where it ships compiled.
+        rounds, seconds: how often each contender is measured, and how long.
+        full: take the time that the slow rows were meant to have.
+        tell: says a line of progress.
     """
 
-    name: str
-    url: str
-    pid: int
-    copies: bool
-    dropped: Callable[[], dict[str, int]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stand:
-    """What stands. `script` is wrk's, `challenger_port` of the backend that copies go to, `core` the measured one."""
-
-    contenders: tuple[Contender, ...]
-    sidecar: Sidecar
-    script: Path
-    challenger_port: int
     core: int
+    load_core: int
+    folder: Path
+    memory: Path
+    build: Build
+    pure: Build | None
+    rounds: int
+    seconds: int
+    full: bool
+    tell: Callable[[str], None]
+
+    def new(self, name: str, *, in_memory: bool = False) -> Path:
+        """A folder's name that nobody had before; whoever is started there makes it."""
+        return (self.memory if in_memory else self.folder) / f"{name}-{next(_numbers)}"
+
+    @contextlib.contextmanager
+    def backend(self, version: str, *, idle_s: float = 75.0) -> Iterator[int]:
+        """A healthy model server; gives its port."""
+        (port,) = child.free_ports(1)
+        server = nginx.backend(port, traffic.answer(version), idle_s=idle_s)
+        with nginx.running(self.new("backend"), [server], [port], self.load_core):
+            yield port
+
+    def table(self, champion: int, challenger: int) -> Path:
+        """A routing table with the deployment that is copied and the one that is not."""
+        return tables.write(self.new("table"), tables.pair(champion, challenger), champion)
 
 
-NGINX_PLAIN = "nginx, no mirror"
-NGINX_MIRROR = "nginx mirror, as documented"
-NGINX_KEPT = "nginx mirror, kept alive"
-WORKER_READER = "sidecar, shadow, reader"
-SIDECAR_SHADOW = "sidecar, shadow, control"
-SIDECAR_ALONE = "sidecar, no shadow, control"
-SIDECAR_FORWARD = "sidecar, no deployment"
+_numbers = count(1)
 
 
 def cores() -> tuple[int, int]:
@@ -81,51 +91,24 @@ def cores() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def standing() -> Iterator[Stand]:
-    """All of it, while the context lasts. The bench itself goes to the load's core, and its children with it."""
+def standing(
+    build: Build,
+    pure: Build | None,
+    *,
+    rounds: int,
+    seconds: int,
+    full: bool,
+    tell: Callable[[str], None],
+) -> Iterator[Stand]:
+    """A stand while the context lasts. The bench itself goes to the load's core, and its children with it."""
     core, load_core = cores()
     with contextlib.ExitStack() as stack:
         stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         os.sched_setaffinity(0, {load_core})
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-bench-")))
-        memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
-        store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-bench-", dir=memory)))
-        champion, challenger, data, admin, *peers = nginx.free_ports(7)
-        for name, port, version in (
-            ("champion", champion, traffic.CHAMPION),
-            ("challenger", challenger, traffic.CHALLENGER),
-        ):
-            server = nginx.backend(port, traffic.answer(version))
-            stack.enter_context(nginx.running(folder / name, [server], [port], load_core))
-        upstreams = [nginx.upstream("champion", champion), nginx.upstream("challenger", challenger)]
-        # One process for each, so that none carries connections of another.
-        variants = {
-            NGINX_PLAIN: nginx.plain(peers[0]),
-            NGINX_MIRROR: nginx.mirroring(peers[1], None),
-            NGINX_KEPT: nginx.mirroring(peers[2], store),
-        }
-        contenders = []
-        for port, (name, server) in zip(peers, variants.items(), strict=True):
-            pid = stack.enter_context(nginx.running(store / f"nginx-{port}", [*upstreams, server], [port], core))
-            contenders.append(Contender(name, f"http://127.0.0.1:{port}{SHADOWED}", pid, name != NGINX_PLAIN))
-        sidecar = stack.enter_context(
-            whole_sidecar.running(
-                folder / "sidecar",
-                {"data": data, "admin": admin},
-                champion=champion,
-                challenger=challenger,
-                core=core,
-                load_core=load_core,
-            )
-        )
-        table = sidecar.state_dir / "routing.msgpack"
-        lone = stack.enter_context(lone_worker.running(folder / "worker", table, core))
-        worker = sidecar.pids["worker"]
-        contenders += [
-            Contender(WORKER_READER, f"{lone.url}{SHADOWED}", lone.pid, copies=True, dropped=lone.dropped),
-            Contender(SIDECAR_SHADOW, f"{sidecar.url}{SHADOWED}", worker, copies=True, dropped=sidecar.dropped),
-            Contender(SIDECAR_ALONE, f"{sidecar.url}{ALONE}", worker, copies=False, dropped=sidecar.dropped),
-            Contender(SIDECAR_FORWARD, f"{sidecar.url}{FORWARDED}", worker, copies=False),
-        ]
-        script = load.write_script(folder / "requests.lua", traffic.bodies())
-        yield Stand(tuple(contenders), sidecar, script, challenger, core)
+        able = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
+        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-bench-", dir=able)))
+        yield Stand(core, load_core, folder, memory, build, pure, rounds, seconds, full, tell)

@@ -15,6 +15,11 @@ from sidecar.demo import payments
 MODEL, CHAMPION, CHALLENGER = "payments", "3", "4"
 _DISTINCT = 256
 _SEED = 600
+# An id and a trace that no other request has, so that a proxy never sees the same head twice.
+_OWN_IDS = (
+    'string.format("x-request-id: bench-%012d\\r\\ntraceparent: 00-5d1deca4000000000000%012x-%016x-01\\r\\n", '
+    "count, count, count)"
+)
 
 
 def bodies() -> list[bytes]:
@@ -27,6 +32,14 @@ def bodies() -> list[bytes]:
     return made
 
 
+def large_body(size: int) -> bytes:
+    """One V2 request of exactly so many bytes: a long vector, and blanks at the end, which JSON allows."""
+    values = "0.12345678," * ((size - 120) // 11)
+    count = values.count(",")
+    tensor = f'{{"name":"embedding","datatype":"FP32","shape":[1,{count}],"data":[{values[:-1]}]}}'
+    return f'{{"inputs":[{tensor}]}}'.encode().ljust(size)
+
+
 def answer(version: str) -> str:
     """A V2 answer as the demo's models give it."""
     outputs = [
@@ -36,26 +49,32 @@ def answer(version: str) -> str:
     return json.dumps({"model_name": MODEL, "model_version": version, "outputs": outputs}, separators=(",", ":"))
 
 
-def wrk_script(requests: list[bytes], pause_ms: float = 0.0) -> str:
+def wrk_script(requests: list[bytes], pause_ms: float = 0.0, *, own_ids: bool = False) -> str:
     """The Lua script by which wrk sends these bodies in turn and tells its result as one line of JSON.
 
-    With `pause_ms` each connection rests that long between an answer and its next request.
+    With `pause_ms` each connection rests that long between an answer and its next request. With `own_ids` every
+    request has an x-request-id and a traceparent of its own.
     """
     listed = ",\n".join(f"[==[{body.decode()}]==]" for body in requests)
     pause = f"function delay() return {pause_ms:.3f} end\n" if pause_ms else ""
+    sent = f"lines[at] .. {_OWN_IDS} .. rest[at]" if own_ids else "prepared[at]"
     return f"""\
 local bodies = {{
 {listed}
 }}
-local prepared, at = {{}}, 0
+local prepared, lines, rest, at, count = {{}}, {{}}, {{}}, 0, 0
 function init()
+  count = os.time() % 100000 * 1000000
   for i, body in ipairs(bodies) do
     prepared[i] = wrk.format("POST", nil, {{["content-type"] = "application/json"}}, body)
+    local _, first = prepared[i]:find("\\r\\n", 1, true)
+    lines[i], rest[i] = prepared[i]:sub(1, first), prepared[i]:sub(first + 1)
   end
 end
 function request()
   at = at % #prepared + 1
-  return prepared[at]
+  count = count + 1
+  return {sent}
 end
 {pause}function done(summary, latency)
   local e = summary.errors

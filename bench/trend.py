@@ -19,15 +19,16 @@ SPARE_FILES = 2
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One look at a process. `at_s` counts from the start of the load."""
+    """One look at a process. `at_s` counts from the start of the load; `threads` are the kernel's tasks."""
 
     at_s: float
     resident_bytes: int
     open_files: int
+    threads: int = 1
 
 
 class Trend(msgspec.Struct, frozen=True):
-    """What became of a process. `bytes_per_minute` and both verdicts are about the judged stretch."""
+    """What became of a process. `bytes_per_minute` and the verdicts are about the judged stretch."""
 
     first_bytes: int
     last_bytes: int
@@ -37,6 +38,14 @@ class Trend(msgspec.Struct, frozen=True):
     first_files: int
     last_files: int
     files_flat: bool
+    first_threads: int
+    last_threads: int
+    threads_flat: bool
+
+    @property
+    def flat(self) -> bool:
+        """Nothing grows."""
+        return self.memory_flat and self.files_flat and self.threads_flat
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -56,8 +65,7 @@ def trend(samples: Sequence[Sample]) -> Trend:
     grown = per_s * (judged[-1].at_s - judged[0].at_s)
     spare = max(SPARE_BYTES, SPARE_SHARE * median(sample.resident_bytes for sample in judged))
     half = max(1, len(judged) // 2)
-    files_before = median(sample.open_files for sample in judged[:half])
-    files_after = median(sample.open_files for sample in judged[-half:])
+    first, last = judged[:half], judged[-half:]
     return Trend(
         first_bytes=samples[0].resident_bytes,
         last_bytes=samples[-1].resident_bytes,
@@ -66,5 +74,8 @@ def trend(samples: Sequence[Sample]) -> Trend:
         memory_flat=grown <= spare,
         first_files=samples[0].open_files,
         last_files=samples[-1].open_files,
-        files_flat=files_after <= files_before + SPARE_FILES,
+        files_flat=median(s.open_files for s in last) <= median(s.open_files for s in first) + SPARE_FILES,
+        first_threads=samples[0].threads,
+        last_threads=samples[-1].threads,
+        threads_flat=median(s.threads for s in last) <= median(s.threads for s in first),
     )

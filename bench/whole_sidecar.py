@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import selectors
 import subprocess
 import sys
 import urllib.error
@@ -22,18 +20,19 @@ from time import monotonic, sleep
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench import process
+from bench import child, process
+from bench.build import ROOT, Build
+from bench.tables import ALONE as ALONE_NAME
+from bench.tables import path_of
 from bench.traffic import CHALLENGER, CHAMPION, MODEL
 from sidecar.demo.stage import fill_registry
 
-SHADOWED = f"/v2/models/{MODEL}/infer"
-ALONE = "/v2/models/alone/infer"
-FORWARDED = "/v2/models/forwarded/infer"
+SHADOWED, ALONE, FORWARDED = path_of(MODEL), path_of(ALONE_NAME), path_of("forwarded")
 
 START_S = 60.0
 # Control is at rest when it uses less than this share of a core; the counters come once a second.
 _REST_SHARE, _LOOK_S, _REST_S = 0.15, 0.5, 90.0
-_COUNTS_S = 1.2
+COUNTS_S = 1.2
 
 
 class SidecarFailed(Exception):
@@ -60,7 +59,7 @@ class Sidecar:
 
     def rest(self) -> None:
         """Waits, at most a minute and a half, until control has worked off what it was offered and all is counted."""
-        sleep(_COUNTS_S)
+        sleep(COUNTS_S)
         deadline = monotonic() + _REST_S
         pid, used_s = self.pids["control"], 1.0
         while used_s > _REST_SHARE * _LOOK_S and monotonic() < deadline:
@@ -85,13 +84,15 @@ class Sidecar:
         return counts
 
 
-def write_configuration(folder: Path, ports: dict[str, int], *, champion: int, challenger: int) -> Path:
+def write_configuration(
+    folder: Path, state_dir: Path, ports: dict[str, int], *, champion: int, challenger: int
+) -> Path:
     """The configuration: two deployments on the demo's registry and one upstream, everything else at its default."""
     versions = folder / "registry" / MODEL / "versions"
     serving = {"version": CHAMPION, "url": f"http://127.0.0.1:{champion}"}
     settings = {
         "listen": f"127.0.0.1:{ports['data']}",
-        "state_dir": str(folder / "state"),
+        "state_dir": str(state_dir),
         "upstream": f"http://127.0.0.1:{champion}",
         "admin": {"listen": f"127.0.0.1:{ports['admin']}"},
         "registry": {"uri": f"file:{folder / 'registry'}"},
@@ -102,7 +103,7 @@ def write_configuration(folder: Path, ports: dict[str, int], *, champion: int, c
                 "challengers": [{"version": CHALLENGER, "url": f"http://127.0.0.1:{challenger}"}],
                 "baseline": "registry",
             },
-            {"name": "alone", "champion": serving, "baseline": str(versions / CHAMPION / "baseline.json")},
+            {"name": ALONE_NAME, "champion": serving, "baseline": str(versions / CHAMPION / "baseline.json")},
         ],
     }
     path = folder / "config.yaml"
@@ -112,50 +113,50 @@ def write_configuration(folder: Path, ports: dict[str, int], *, champion: int, c
 
 @contextlib.contextmanager
 def running(
-    folder: Path, ports: dict[str, int], *, champion: int, challenger: int, core: int, load_core: int
+    folder: Path,
+    ports: dict[str, int],
+    *,
+    champion: int,
+    challenger: int,
+    core: int,
+    load_core: int,
+    build: Build | None = None,
+    state_dir: Path | None = None,
+    background: bool = False,
 ) -> Iterator[Sidecar]:
-    """A sidecar before two model servers while the context lasts."""
+    """A sidecar before two model servers while the context lasts.
+
+    In the `background` supervisor and control run only when the core that they share with load and model servers has
+    nothing else to do: for who measures the worker's latency, and not that core's.
+    """
     folder.mkdir()
     asyncio.run(fill_registry(folder / "registry"))
-    config = write_configuration(folder, ports, champion=champion, challenger=challenger)
+    state_dir = state_dir or folder / "state"
+    build = build or Build(sys.executable, str(ROOT))
+    config = write_configuration(folder, state_dir, ports, champion=champion, challenger=challenger)
     log = folder / "log"
-    with log.open("wb") as file:
+    with log.open("wb") as file, process.on_core(load_core):
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "sidecar.cli", "run", "-c", str(config)],
+            build.command("sidecar.cli", "run", "-c", str(config)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
             start_new_session=True,
+            env=build.environment(),
+            cwd=folder,
         )
     try:
-        process.pin(supervisor.pid, load_core)
-        if not await_line(supervisor, b"serving on", START_S):
-            raise SidecarFailed(f"sidecar run did not start: {log.read_text(errors='replace').strip()[-300:]}")
+        if not child.await_line(supervisor, b"serving on", START_S):
+            raise SidecarFailed(f"sidecar run did not start: {child.said(log)}")
         pids = {"supervisor": supervisor.pid}
         for pid, command in process.children(supervisor.pid).items():
             pids["worker" if "sidecar.app.worker" in command else "control"] = pid
-        for role, pid in pids.items():
-            process.pin(pid, core if role == "worker" else load_core)
-        sidecar = Sidecar(f"http://127.0.0.1:{ports['data']}", ports["admin"], folder / "state", pids)
+        process.pin(pids["worker"], core)
+        if background:
+            for role in ("supervisor", "control"):
+                process.put_behind(pids[role])
+        sidecar = Sidecar(f"http://127.0.0.1:{ports['data']}", ports["admin"], state_dir, pids)
         sidecar.rest()
         yield sidecar
     finally:
         process.stop(supervisor)
-
-
-def await_line(child: subprocess.Popen[bytes], wanted: bytes, within_s: float) -> bool:
-    """Whether a child process says `wanted` on its standard output in time."""
-    if child.stdout is None:
-        return False
-    said = b""
-    deadline = monotonic() + within_s
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while wanted not in said:
-            if not selector.select(max(0.0, deadline - monotonic())):
-                return False
-            part = os.read(child.stdout.fileno(), 4096)
-            if not part:
-                return False
-            said += part
-    return True

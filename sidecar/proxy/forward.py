@@ -47,17 +47,25 @@ class Journey(ConnectionUser):
         why: the reason, if the sidecar answers itself.
     """
 
-    def __init__(self, plane: Plane, caller: Caller, head: RequestHead, started: float) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        caller: Caller,
+        head: RequestHead,
+        started: float,
+        request_id: bytes | None,
+        trace: TraceContext | None,
+    ) -> None:
         super().__init__()
         self._plane = plane
         self._caller = caller
         self.started: float = started
-        self.request_id: bytes = head.request_id or plane.mint_id()
+        self.request_id: bytes = request_id or plane.mint_id()
         self.tee = Tee(plane)
         self.route: ServedRoute | None = None
         self._upstream: Upstream | None = None
         self._gathering: Gathering | None = None
-        self.trace: TraceContext | None = None
+        self.trace = trace
         self._span_id = b""
         self.why: Refusal | None = None
         self._begun = False
@@ -155,12 +163,15 @@ class Journey(ConnectionUser):
     def _trace_line(self, route: ServedRoute) -> bytes:
         """The span of the champion's leg, if the request belongs to a trace or begins one."""
         if not route.mirrored or self.head.method != b"POST":
-            return b""  # what becomes no span must not break the caller's trace
-        plane, given = self._plane, self.head.traceparent
+            # What becomes no span must not break the caller's trace.
+            return b"" if self.trace is None else b"traceparent: %s\r\n" % self.trace.value
+        if self.trace is None:
+            self.trace = self._plane.begun_trace(self.request_id)
+        if self.trace is None:
+            return b""
         if not self._span_id:  # else it is sent again
-            self.trace = plane.begun_trace(self.request_id) if given is None else trace_context.parse(given)
-            self._span_id = b"" if self.trace is None else plane.span_ids.mint()
-        return b"" if self.trace is None else trace_context.child_line(self.trace, self._span_id)
+            self._span_id = self._plane.span_ids.mint()
+        return trace_context.child_line(self.trace, self._span_id)
 
     def _sent(self) -> None:
         """The whole request is on its way: now, and not before, copies are made."""

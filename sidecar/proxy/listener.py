@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.proxy.forward import Journey
+from sidecar.proxy.known_requests import KnownRequest
 from sidecar.proxy.request_reader import RequestListener, RequestReader
 from sidecar.wire import refusal
 from sidecar.wire.answer_head import own_lines
@@ -91,19 +92,19 @@ class Caller(RequestListener):
             self.wait("tunnel", self._plane.bounds.idle_client_s)
             return
         self._started = perf_counter()
-        if self._serving is None and not self._unread and not self._waiting and self._reader.between and not self._full:
-            head = self._plane.known_requests.whole(data)
-            if head is not None:
-                self._serve_known(head, data)
+        if self._serving is None and not self._unread and not self._waiting and self._reader.fresh and not self._full:
+            known = self._plane.known_requests.whole(data)
+            if known is not None:
+                self._serve_known(known, data)
                 return
         self._unread += data
         self._advance()
 
-    def _serve_known(self, head: RequestHead, data: bytes) -> None:
+    def _serve_known(self, known: KnownRequest, data: bytes) -> None:
         """Most requests: whole in one read, and with a head that came before. The parser would say nothing new."""
-        journey = Journey(self._plane, self, head, self._started)
-        if len(data) > head.size:
-            journey.add_body(data[head.size :])
+        journey = Journey(self._plane, self, known.head, self._started, known.request_id, known.trace)
+        if len(data) > known.size:
+            journey.add_body(data[known.size :])
         journey.end_body()
         self._serving = journey
         journey.begin()
@@ -144,7 +145,7 @@ class Caller(RequestListener):
     # --- told by the reader ----------------------------------------------------------------------------------
 
     def request_arrived(self, head: RequestHead) -> None:
-        journey = self._arriving = Journey(self._plane, self, head, self._started)
+        journey = self._arriving = Journey(self._plane, self, head, self._started, head.request_id, head.trace)
         if head.length is not None and head.length > self._plane.bounds.body_bytes:
             journey.break_off(refusal.TOO_LARGE)
         self._waiting.append(journey)
@@ -190,7 +191,7 @@ class Caller(RequestListener):
         if reader.refusal is not None and self._arriving is not None:
             self._arriving.break_off(reader.refusal)
         elif fresh and reader.between and len(self._waiting) == 1 and self._waiting[0].why is None:
-            self._plane.known_requests.remember(data, reader.last)
+            self._plane.known_requests.remember(data, self._plane.bounds)
 
     def _settle(self) -> None:
         """Nothing more can be done now: what is waited for?"""

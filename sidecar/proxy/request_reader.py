@@ -50,7 +50,6 @@ class RequestReader:
         self._headers: Headers = []
         self._undecided = 0  # bytes since the last part of a body, or of a head since it began
         self._in_request = False
-        self._last: RequestHead | None = None
         self._upgrade_ignored = False
         self.upgrading = False
         self.rest = b""
@@ -90,9 +89,9 @@ class RequestReader:
         return not (self.in_head or self._in_request or self.upgrading or self.refusal is not None)
 
     @property
-    def last(self) -> RequestHead | None:
-        """The head that was read last."""
-        return self._last
+    def fresh(self) -> bool:
+        """True where a request may begin, and nothing came before it, not even an empty line."""
+        return self.between and self._borders.fresh
 
     def refuse(self, why: Refusal) -> None:
         """Nothing more is read. The first reason stands."""
@@ -146,11 +145,6 @@ class RequestReader:
             return
         parser, bounds = self._parser, self._bounds
         method = parser.get_method()
-        asks = method != b"CONNECT" and parser.should_upgrade()
-        self._upgrade_ignored = asks and not self._may_upgrade()
-        if self._upgrade_ignored:
-            return
-        self.upgrading = asks
         self.refused_head = method == b"HEAD"
         size = sum([len(name) + len(value) + 4 for name, value in self._headers])
         if len(self._target) > bounds.target_bytes:
@@ -170,12 +164,6 @@ class RequestReader:
             self._in_request = False
             self._told.request_ended()
 
-    def _may_upgrade(self) -> bool:
-        """Whether the upgrade is one to decide about, rather than one that is asked for by the way."""
-        named = [value.strip(b" \t").lower() for name, value in self._headers if name.lower() == b"upgrade"]
-        framing = [name for name, _ in self._headers if name.lower() in (b"content-length", b"transfer-encoding")]
-        return named != [b"h2c"] and not framing and self._parser.get_http_version() == "1.1"
-
     def _judge(self, method: bytes) -> None:
         parser = self._parser
         try:
@@ -185,9 +173,12 @@ class RequestReader:
         except Refused as refused:
             self.refuse(refused.why)
             return
+        self.upgrading = parser.should_upgrade() and head.upgrade != b""
+        self._upgrade_ignored = parser.should_upgrade() and not self.upgrading
+        if self._upgrade_ignored:
+            return
         self.in_head = False
         self._in_request = True
-        self._last = head
         self._undecided = 0
         self._borders.body_follows(head.length, head.chunked)
         self._told.request_arrived(head)

@@ -110,7 +110,7 @@ class Upstream:
             return
         self._heard = True
         head = self._pool.known_answer(data)
-        if head is not None and not leg.to_head:
+        if head is not None and not leg.to_head and not self.sending:
             self._leg = None
             self._pool.give_back(self)
             leg.answered(head, data[head.size :], True)

@@ -81,11 +81,6 @@ class RequestBorders:
         self._gathered: bytes = b""  # of a line that is looked at
         self._left: int = 0
 
-    @property
-    def between(self) -> bool:
-        """True where a message may begin, and nothing came of one yet, not even an empty line before it."""
-        return self._state == _START
-
     def part(self, data: bytes, at: int) -> int:
         """The end of the part of `data` that begins at `at`: of an empty line, a head or a body, or of what came of it.
 
@@ -108,6 +103,11 @@ class RequestBorders:
         if self._state >= _SIZE:
             return self._chunks(data, at)
         return len(data)
+
+    @property
+    def fresh(self) -> bool:
+        """True where the last message has ended, and not a byte came behind it."""
+        return self._state == _START
 
     def body_follows(self, length: int | None, chunked: bool) -> None:
         """The head was understood: so its body ends."""

@@ -15,6 +15,7 @@ from sidecar.wire import refusal
 from sidecar.wire.header_lines import say_length_plainly, without
 from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, asks_upgrade, named_by_connection
 from sidecar.wire.refusal import Refusal
+from sidecar.wire.trace_context import TraceContext, parse
 
 Headers = list[tuple[bytes, bytes]]
 REQUEST_ID_BYTES = 256
@@ -40,7 +41,8 @@ class Refused(Exception):
 class RequestHead:
     """A request's head, understood. `length` is None without a body of known length; `lines` go to the champion.
 
-    `upgrade` is the protocol that is asked for, where it could be granted; `size` the head's bytes where known.
+    `request_id` and `trace` are the caller's, in no line of `lines`: they differ with each request, the rest seldom.
+    `upgrade` is the protocol that is asked for, where it could be granted.
     `host` is None for an HTTP/1.0 request that names none; then the one who forwards gives an authority.
     """
 
@@ -51,13 +53,13 @@ class RequestHead:
         "_copy_block",
         "_copy_block_for",
         "_odd_length",
+        "_traceparents",
         "asks_continue",
         "chunked",
         "content_encoding",
         "content_type",
         "host",
         "http10",
-        "id_given",
         "is_shadow",
         "keep_alive",
         "length",
@@ -66,9 +68,8 @@ class RequestHead:
         "named",
         "path",
         "request_id",
-        "size",
         "target",
-        "traceparent",
+        "trace",
         "upgrade",
     )
 
@@ -85,12 +86,11 @@ class RequestHead:
         self.host: bytes | None = None
         self.named: frozenset[bytes] = frozenset()
         self.request_id: bytes | None = None
-        self.id_given = False
         self.content_type = ""
         self.content_encoding = ""
-        self.traceparent: bytes | None = None
+        self.trace: TraceContext | None = None
+        self._traceparents: int = 0
         self.upgrade = b""
-        self.size = 0
         self._block: bytes | None = None
         self._block_path: str | None = None
         self._copy_block: bytes | None = None
@@ -114,6 +114,8 @@ class RequestHead:
         if self.host is None and not self.http10:
             raise Refused(refusal.BAD_HOST)
         self.lines = without(lines, self.named) if self.named else lines
+        if self.trace is not None:
+            self.lines = without(self.lines, _TRACEPARENT)  # written anew at the end, too
         if self._odd_length and self.length is not None:
             say_length_plainly(self.lines, self.length)
         wanted = {protocol.strip(_BLANK) for protocol in self.upgrade.lower().split(b",")} - {b"h2c", b""}
@@ -172,12 +174,11 @@ class RequestHead:
         return True
 
     def _request_id(self, value: bytes) -> bool:
-        # The model server sees the one id that everything is joined by: a second or an unusable one stays here.
-        if self.id_given or not usable_id(value):
-            return False
-        self.request_id = value.rstrip(_BLANK)
-        self.id_given = True
-        return True
+        # The model server sees the one id that everything is joined by, in a line that is written anew at the end,
+        # as a minted one's: a second or an unusable one stays here.
+        if self.request_id is None and usable_id(value):
+            self.request_id = value.rstrip(_BLANK)
+        return False
 
     def _expect(self, value: bytes) -> bool:
         # RFC 9110 10.1.1: met here, hop by hop; HTTP/1.0 has no such thing.
@@ -189,7 +190,8 @@ class RequestHead:
 
     def _traceparent(self, value: bytes) -> bool:
         # A second one makes neither valid: then both go on as they came.
-        self.traceparent = value.rstrip(_BLANK) if self.traceparent is None else b""
+        self._traceparents += 1
+        self.trace = parse(value) if self._traceparents == 1 else None
         return True
 
     def _shadow(self, _value: bytes) -> bool:
@@ -231,26 +233,21 @@ class RequestHead:
         return path.encode() + self.target[len(self.path) :]
 
     def champion_bytes(self, path: str | None, authority: str, request_id: bytes, trace_line: bytes = b"") -> bytes:
-        """The head as it goes to the champion at `authority`, which is its Host if the caller named none.
-
-        A `trace_line` replaces the caller's traceparent; whether there is one is the same for every leg of a request.
-        """
+        """The head as it goes to the champion at `authority`, which is its Host if the caller named none."""
         block = self._block
         if block is None or self._block_path != path:
-            lines = without(self.lines, _TRACEPARENT) if trace_line and self.traceparent is not None else self.lines
-            block = self._block = self._start(path, authority, lines)
+            block = self._block = self._start(path, authority, self.lines)
             self._block_path = path
-        return self._with_own_lines(block, request_id, trace_line)
+        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
 
     def copy_bytes(self, copy: CopyHead, request_id: bytes, trace_line: bytes = b"") -> bytes:
         """The head of a copy: marked, with the challenger's own headers, and without the caller's credentials."""
         block = self._copy_block
         if block is None or self._copy_block_for is not copy:
-            replaced = trace_line and self.traceparent is not None
-            lines = without(self.lines, copy.left_out | _TRACEPARENT if replaced else copy.left_out)
+            lines = without(self.lines, copy.left_out)
             block = self._copy_block = self._start(copy.path, copy.authority, lines, host=copy.host) + copy.own
             self._copy_block_for = copy
-        return self._with_own_lines(block, request_id, trace_line)
+        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
 
     def asking_upgrade(self, start: bytes) -> bytes:
         """The head to the champion with the caller's wish to speak another protocol."""
@@ -263,11 +260,6 @@ class RequestHead:
         A client that asked for another protocol, and did not get it, might speak it all the same.
         """
         return self.keep_alive and not self.http10 and not self.upgrade
-
-    def _with_own_lines(self, block: bytes, request_id: bytes, trace_line: bytes) -> bytes:
-        if self.id_given:
-            return b"%s%s\r\n" % (block, trace_line) if trace_line else block + b"\r\n"
-        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
 
     def _start(self, path: str | None, authority: str, lines: list[bytes], *, host: bool = False) -> bytes:
         """Everything but the lines that differ with each request; remembered, since a head may come again."""

@@ -27,12 +27,13 @@ _DEFINED_FLAGS = 0x03
 class TraceContext:
     """A trace that a request belongs to. Ids and flags are lower-case hex digits.
 
-    `parent_id` is the caller's span; empty where the trace begins here.
+    `parent_id` is the caller's span, and `value` what the caller sent; empty where the trace begins here.
     """
 
-    __slots__ = ("flags", "parent_id", "trace_id")
+    __slots__ = ("flags", "parent_id", "trace_id", "value")
 
-    def __init__(self, trace_id: bytes, parent_id: bytes, flags: bytes) -> None:
+    def __init__(self, trace_id: bytes, parent_id: bytes, flags: bytes, value: bytes = b"") -> None:
+        self.value = value
         self.trace_id = trace_id
         self.parent_id = parent_id
         self.flags = flags
@@ -76,7 +77,7 @@ def parse(value: bytes) -> TraceContext | None:
     A later version may say more behind a dash; what version 00 defines is read from it (section 4.1). Blanks around
     the value are no part of it (RFC 9110 5.5).
     """
-    value = value.strip(b" \t")
+    value = given = value.strip(b" \t")
     size = len(value)
     if size != VALUE_BYTES:
         # Version 00 ends here; no version is shorter.
@@ -91,7 +92,7 @@ def parse(value: bytes) -> TraceContext | None:
     flags = value[53:]
     if flags != b"01" and flags != b"00":  # noqa: PLR1714  two comparisons cost less than a tuple
         flags = b"%02x" % (int(flags, 16) & _DEFINED_FLAGS)
-    return TraceContext(trace_id, parent_id, flags)
+    return TraceContext(trace_id, parent_id, flags, given)
 
 
 def begin(ids: SpanIds) -> TraceContext:

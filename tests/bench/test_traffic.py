@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from bench.traffic import CHAMPION, answer, bodies, wrk_script
+import json
+
+import pytest
+
+from bench.traffic import CHAMPION, answer, bodies, large_body, wrk_script
 from sidecar.demo.payments import FEATURES
 from sidecar.payload.reading import read_features, read_prediction
 
@@ -26,3 +30,21 @@ def test_every_body_is_in_wrks_script() -> None:
     made = bodies()
     script = wrk_script(made)
     assert all(f"[==[{body.decode()}]==]" in script for body in made)
+
+
+def test_own_ids_make_every_head_another() -> None:
+    made = bodies()
+    fixed, own = wrk_script(made), wrk_script(made, own_ids=True)
+    assert "return prepared[at]" in fixed
+    assert "x-request-id" not in fixed
+    assert "x-request-id: bench-%012d" in own
+    assert "traceparent: 00-" in own
+
+
+@pytest.mark.parametrize("size", [1_000, 262_144])
+def test_a_large_body_is_a_request_of_exactly_its_size(size: int) -> None:
+    body = large_body(size)
+    assert len(body) == size
+    (tensor,) = json.loads(body)["inputs"]
+    assert tensor["shape"] == [1, len(tensor["data"])]
+    assert len(body.rstrip()) > 0.85 * size

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MINTED = re.compile(rb"(?<=\r\nx-request-id: )[0-9a-f]{16}-[0-9a-f]{8}(?=\r\n)")
+_ID = re.compile(rb"(?i:(?<=\r\n)x-request-id): ([^\r]*)")
+_MINTED = re.compile(rb"[0-9a-f]{16}-[0-9a-f]{8}")
 _OURS = re.compile(
-    rb"(?:x-request-id: ID|transfer-encoding: chunked|connection: [a-z-]+|sidecar-[a-z]+: .*|upgrade: .*|"
+    rb"(?:x-request-id: .*|transfer-encoding: chunked|connection: [a-z-]+|sidecar-[a-z]+: .*|upgrade: .*|"
     rb"host: [a-z]+:80)\Z"
 )
 
@@ -14,10 +15,11 @@ _OURS = re.compile(
 def tidy(stream: bytes) -> bytes:
     """A stream of messages with the sidecar's own header lines at each head's end, and chunks in a row as one.
 
-    How a body is cut into chunks depends on how it came; where our own lines stand among others is nobody's business.
+    How a body is cut into chunks depends on how it came; where our own lines stand among others is nobody's business,
+    and the request's id is among them, given or minted.
     """
     done: list[bytes] = []
-    rest = _MINTED.sub(b"ID", stream)
+    rest = _ID.sub(lambda match: b"x-request-id: " + (b"ID" if _MINTED.fullmatch(match[1]) else match[1]), stream)
     while rest:
         head, end, rest = rest.partition(b"\r\n\r\n")
         start, *lines = head.split(b"\r\n")

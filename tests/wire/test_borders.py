@@ -123,7 +123,7 @@ def hand(pieces: list[bytes]) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize(
-    ("came", "between"),
+    ("came", "fresh"),
     [
         (b"", True),
         (b"\r", False),
@@ -134,13 +134,13 @@ def hand(pieces: list[bytes]) -> tuple[int, bool]:
         (COUNTED + b"01234", True),
     ],
 )
-def test_between_messages_is_where_nothing_of_the_next_one_came(came: bytes, between: bool) -> None:
+def test_a_border_is_fresh_where_nothing_of_the_next_message_came(came: bytes, fresh: bool) -> None:
     borders, at = RequestBorders(), 0
     while at < len(came):
         at = borders.part(came, at)
         if came[:at].endswith(b"\r\n\r\n"):
             borders.body_follows(5 if came.startswith(COUNTED) else None, False)
-    assert borders.between == between
+    assert borders.fresh == fresh
 
 
 def test_another_version_is_called_by_its_name() -> None:

@@ -222,11 +222,23 @@ def test_two_challengers_never_get_each_others_headers_from_a_head_that_comes_ag
         assert b"x-a: 1" not in head.copy_bytes(second, b"i")
 
 
-def test_a_trace_of_ones_own_replaces_the_callers() -> None:
-    head = read([*HOST, (b"Traceparent", b"00-caller")])
-    assert head.champion_bytes(None, "", b"i", b"traceparent: ours\r\n").count(b"raceparent: ") == 1
-    assert b"00-caller" not in head.copy_bytes(CopyHead(None, "", "4", ()), b"i", b"traceparent: ours\r\n")
-    assert b"Traceparent: 00-caller\r\n" in read([*HOST, (b"Traceparent", b"00-caller")]).champion_bytes(None, "", b"i")
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_the_callers_trace_is_in_no_line_since_each_leg_gets_its_own() -> None:
+    head = read([*HOST, (b"Traceparent", TRACEPARENT), (b"Tracestate", b"a=1")])
+    assert head.trace is not None
+    assert head.trace.value == TRACEPARENT
+    assert lines(head) == [b"Host: a", b"Tracestate: a=1", b"x-request-id: i"]
+    assert head.champion_bytes(None, "", b"i", b"traceparent: ours\r\n").endswith(b"\r\ntraceparent: ours\r\n\r\n")
+    assert b"ours" in head.copy_bytes(CopyHead(None, "", "4", ()), b"i", b"traceparent: ours\r\n")
+
+
+@pytest.mark.parametrize("values", [[b"00-caller"], [TRACEPARENT, TRACEPARENT], [TRACEPARENT, b"x"], [b""]])
+def test_what_is_no_trace_goes_on_as_it_came(values: list[bytes]) -> None:
+    head = read([*HOST, *((b"Traceparent", value) for value in values)])
+    assert head.trace is None
+    assert lines(head) == [b"Host: a", *(b"Traceparent: " + value for value in values), b"x-request-id: i"]
 
 
 def test_a_copy_is_known_by_its_mark() -> None:
@@ -239,7 +251,7 @@ def test_a_copy_is_known_by_its_mark() -> None:
     [
         ([], None, [b"minted"]),
         ([b"r"], b"r", [b"r"]),
-        ([b"r \t"], b"r", [b"r \t"]),
+        ([b"r \t"], b"r", [b"r"]),
         ([b"a", b"b"], b"a", [b"a"]),
         ([b"", b"b"], b"b", [b"b"]),
         ([b" "], None, [b"minted"]),
@@ -252,7 +264,7 @@ def test_exactly_one_request_id_goes_on(values: list[bytes], known: bytes | None
     headers = [*HOST, *((b"X-Request-Id", value) for value in values)]
     head = read(headers)
     assert head.request_id == given_id(headers) == known
-    sent = head.champion_bytes(None, "", b"minted").split(b"\r\n")
+    sent = head.champion_bytes(None, "", head.request_id or b"minted").split(b"\r\n")
     assert [line.partition(b": ")[2] for line in sent if line.lower().startswith(b"x-request-id")] == forwarded
     assert not usable_id(b"")
 
