@@ -1,22 +1,23 @@
 # syntax=docker/dockerfile:1
-# Pin the digest of the base in your own pipeline (python:3.11-slim@sha256:…): a tag moves. Both stages must name the same.
+# Pin the digests of both bases in your own pipeline (python:3.13-slim@sha256:…): a tag moves. Both must be of the same
+# Python: the one is the other with a C compiler, which compiles the data plane and stays behind.
 
-FROM python:3.11-slim AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+FROM python:3.13 AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 HATCH_BUILD_HOOKS_ENABLE=true
 WORKDIR /src
 # Dependencies first: this layer is made anew only when a lock changes. Every file is checked against its hash.
 COPY locks/core.txt locks/build.txt locks/
 RUN ["python", "-m", "venv", "/opt/sidecar"]
 RUN ["/opt/sidecar/bin/python", "-m", "pip", "install", "--require-hashes", "-r", "locks/core.txt"]
 RUN ["python", "-m", "pip", "install", "--require-hashes", "-r", "locks/build.txt"]
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY registry_client registry_client
 COPY sidecar sidecar
-RUN ["python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/dist", "."]
+RUN ["python", "-m", "hatchling", "build", "-t", "wheel", "-d", "/dist"]
 RUN ["mkdir", "/state"]
 RUN ["/opt/sidecar/bin/python", "-m", "pip", "install", "--no-deps", "--no-index", "--find-links", "/dist", "serving-sidecar"]
 
-FROM python:3.11-slim
+FROM python:3.13-slim
 LABEL org.opencontainers.image.title="serving-sidecar" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/sidecar /opt/sidecar
 # An empty folder that belongs to the user below. A number needs no entry in /etc/passwd, and shows that it is not root.

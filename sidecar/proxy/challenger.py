@@ -12,7 +12,7 @@ from sidecar.decide.ceiling import Ceiling
 from sidecar.decide.routing_table import Shadow
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tally import CopyCounts
-from sidecar.wire.request_head import CopyHead
+from sidecar.wire.copy_head import CopyHead
 
 
 class Challenger:

@@ -13,29 +13,24 @@ from typing import TYPE_CHECKING
 from sidecar.proxy.leg import ConnectionUser
 from sidecar.proxy.request_line import log_request
 from sidecar.proxy.tee import Tee
-from sidecar.wire import refusal, trace_context
+from sidecar.wire import refusal
 from sidecar.wire.chunks import LAST_CHUNK, chunk, framed
 from sidecar.wire.refusal import Refusal, write_refusal
 from sidecar.wire.repeat import may_repeat
 from sidecar.wire.reply import reply_to
-from sidecar.wire.trace_context import TraceContext
+from sidecar.wire.trace_context import child_value
 
 if TYPE_CHECKING:
     from sidecar.proxy.gathering import Gathering
+    from sidecar.proxy.known_requests import Asked
     from sidecar.proxy.listener import Caller
     from sidecar.proxy.plane import Plane
     from sidecar.proxy.served_route import ServedRoute
     from sidecar.proxy.upstream import Upstream
     from sidecar.wire.answer_head import AnswerHead
-    from sidecar.wire.request_head import RequestHead
 
 # What is held of a body before the champion's connection stands; beyond it the caller is made to wait.
 UNSENT_BYTES = 262_144
-OF_FAILURE = {
-    "connect": refusal.CONNECT_FAILED,
-    "reset": refusal.UPSTREAM_RESET,
-    "malformed": refusal.UPSTREAM_MALFORMED,
-}
 
 
 class Journey(ConnectionUser):
@@ -47,25 +42,17 @@ class Journey(ConnectionUser):
         why: the reason, if the sidecar answers itself.
     """
 
-    def __init__(
-        self,
-        plane: Plane,
-        caller: Caller,
-        head: RequestHead,
-        started: float,
-        request_id: bytes | None,
-        trace: TraceContext | None,
-    ) -> None:
+    def __init__(self, plane: Plane, caller: Caller, asked: Asked, started: float) -> None:
         super().__init__()
         self._plane = plane
         self._caller = caller
         self.started: float = started
-        self.request_id: bytes = request_id or plane.mint_id()
+        self.request_id: bytes = asked.request_id or plane.mint_id()
         self.tee = Tee(plane)
         self.route: ServedRoute | None = None
         self._upstream: Upstream | None = None
         self._gathering: Gathering | None = None
-        self.trace = trace
+        self.trace = asked.trace
         self._span_id = b""
         self.why: Refusal | None = None
         self._begun = False
@@ -78,8 +65,8 @@ class Journey(ConnectionUser):
         self._chunked_answer = False
         self._close = False
         self._over = False
-        self.head = head
-        self.to_head = head.method == b"HEAD"
+        self.head = asked.head
+        self.to_head = asked.head.method == b"HEAD"
         self.body_ended = False
 
     # --- 1. where to -----------------------------------------------------------------------------------------
@@ -149,7 +136,7 @@ class Journey(ConnectionUser):
         self._upstream = upstream
         head, body = self.head, self.tee.take_unsent()
         self._caller.read_on(self._caller.CHAMPION)  # before the write, which may hold back again
-        start = head.champion_bytes(route.path, route.authority, self.request_id, self._trace_line(route))
+        start = head.champion_bytes(route.path, route.authority, self.request_id, self._traceparent(route))
         if self.upgrade:
             start = head.asking_upgrade(start)
         if self.body_ended:
@@ -160,18 +147,18 @@ class Journey(ConnectionUser):
             upstream.transport.write(start + (chunk(body) if head.chunked else body))
             self._caller.wait("body", self._plane.bounds.body_s)
 
-    def _trace_line(self, route: ServedRoute) -> bytes:
+    def _traceparent(self, route: ServedRoute) -> bytes:
         """The span of the champion's leg, if the request belongs to a trace or begins one."""
-        if not route.mirrored or self.head.method != b"POST":
-            # What becomes no span must not break the caller's trace.
-            return b"" if self.trace is None else b"traceparent: %s\r\n" % self.trace.value
-        if self.trace is None:
+        becomes_span = route.mirrored and self.head.method == b"POST"
+        if self.trace is None and becomes_span:
             self.trace = self._plane.begun_trace(self.request_id)
         if self.trace is None:
             return b""
+        if not becomes_span:
+            return self.trace.value  # a span that nobody tells of would break the caller's trace
         if not self._span_id:  # else it is sent again
             self._span_id = self._plane.span_ids.mint()
-        return trace_context.child_line(self.trace, self._span_id)
+        return child_value(self.trace, self._span_id)
 
     def _sent(self) -> None:
         """The whole request is on its way: now, and not before, copies are made."""
@@ -278,7 +265,7 @@ class Journey(ConnectionUser):
             self._repeat()
         else:
             self._fail_gathering(kind)
-            self.refuse(OF_FAILURE[kind])
+            self.refuse(refusal.OF_FAILURE[kind])
 
     def _may_repeat(self, kind: str, reused: bool, answer_begun: bool) -> bool:
         """Once, on a fresh connection, if the idle one was closed under our hands and the body is still here."""

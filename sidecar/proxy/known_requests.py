@@ -1,6 +1,6 @@
 """The request heads that one worker understood before: a caller sends few different ones, again and again.
 
-What differs with each request, its id and its trace, is cut out before a head is looked up, and read by itself.
+What differs with each request, the values of its id and its trace, is cut out before a head is looked up.
 Invariant: what is remembered was read by the strict parser and judged, began with its method, ended with the first
 empty line, and kept its connection alive; so the same bytes mean the same, and need not be read again. Forgotten with
 every routing table, since limits and routes may change.
@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sidecar.decide.routing_table import Bounds
-from sidecar.proxy.request_reader import RequestListener, RequestReader
 from sidecar.wire.request_head import RequestHead
 from sidecar.wire.trace_context import TraceContext, parse
 
@@ -27,36 +25,38 @@ _PLAIN_ID: Final = re.compile(rb"[\x21-\x7e]{1,256}")
 _CUT: Final = (b"x-request-id", b"traceparent")
 
 
-class KnownRequest:
-    """A request whose head is known: what it means, and what is its own. `request_id` and `trace` may be None."""
+class Asked:
+    """One request's head: what it means, its `size` in bytes, and what is its own: `request_id` and `trace`, if any."""
 
     __slots__ = ("head", "request_id", "size", "trace")
 
-    def __init__(self, head: RequestHead, size: int) -> None:
+    def __init__(self, head: RequestHead, size: int, request_id: bytes | None, trace: TraceContext | None) -> None:
         self.head = head
         self.size = size
-        self.request_id: bytes | None = None
-        self.trace: TraceContext | None = None
+        self.request_id = request_id
+        self.trace = trace
 
 
 class KnownRequests:
     """Heads by their bytes."""
 
     def __init__(self) -> None:
+        self._most_bytes: int = KNOWN_HEAD_BYTES
         self._heads: dict[bytes, RequestHead] = {}
+        self._cut_heads: dict[bytes, RequestHead] = {}
         self._id_lines: list[bytes] = []  # as in b"\r\nX-Request-Id: "
         self._trace_lines: list[bytes] = []
 
-    def whole(self, data: bytes) -> KnownRequest | None:
+    def whole(self, data: bytes) -> Asked | None:
         """What begins `data`, if its head is known and `data` is exactly that one request, body and all."""
         size = data.find(b"\r\n\r\n") + 4
-        if size < 4 or size > KNOWN_HEAD_BYTES:
+        if size < 4 or size > self._most_bytes:
             return None
         key = data[:size]
-        known: KnownRequest | None = None
+        known: Asked | None = None
         head = self._heads.get(key)
         if head is not None:
-            known = KnownRequest(head, size)
+            known = Asked(head, size, None, None)
         elif self._id_lines or self._trace_lines:
             known = self._without_its_own(key)
         if known is None:
@@ -64,7 +64,7 @@ class KnownRequests:
         length = known.head.length
         return known if size + (0 if length is None else length) == len(data) else None
 
-    def _without_its_own(self, key: bytes) -> KnownRequest | None:
+    def _without_its_own(self, key: bytes) -> Asked | None:
         """The same for a head with an id or a trace of its own."""
         size = len(key)
         request_id: bytes | None = None
@@ -76,7 +76,7 @@ class KnownRequests:
                 request_id = key[at + len(line) : end]
                 if _PLAIN_ID.fullmatch(request_id) is None:
                     return None
-                key = key[:at] + key[end:]
+                key = key[: at + len(line)] + key[end:]
                 break
         for line in self._trace_lines:
             at = key.find(line)
@@ -85,62 +85,45 @@ class KnownRequests:
                 trace = parse(key[at + len(line) : end])
                 if trace is None:
                     return None
-                key = key[:at] + key[end:]
+                key = key[: at + len(line)] + key[end:]
                 break
-        head = self._heads.get(key)
-        if head is None:
-            return None
-        known = KnownRequest(head, size)
-        known.request_id = request_id
-        known.trace = trace
-        return known
+        head = self._cut_heads.get(key)
+        return None if head is None else Asked(head, size, request_id, trace)
 
-    def remember(self, data: bytes, bounds: Bounds) -> None:
-        """The parser read `data` as exactly one request, and it may come again."""
-        size = data.find(b"\r\n\r\n") + 4
-        if size > KNOWN_HEAD_BYTES or not data[:1].isalpha():
-            return
-        key = data[:size]
-        for name, lines in zip(_CUT, (self._id_lines, self._trace_lines), strict=True):
-            at = key.lower().find(b"\r\n%s: " % name)
-            if at > 0:
-                line = key[at : at + len(name) + 4]
-                if line not in lines and len(lines) < SPELLINGS:
-                    lines.append(line)
-                key = key[:at] + key[key.find(b"\r\n", at + 2) :]
-        head = _read(key, bounds)
+    def remember(self, data: bytes, head: RequestHead | None) -> None:
+        """The parser read `data` as exactly one request with this head, and it may come again."""
         if head is None or head.chunked or head.asks_continue or not head.plain:
             return
-        if head.request_id is not None or head.trace is not None or size + (head.length or 0) != len(data):
+        size = data.find(b"\r\n\r\n") + 4
+        if size > self._most_bytes or size + (head.length or 0) != len(data) or not data[:1].isalpha():
             return
-        if len(self._heads) >= KNOWN_HEADS:
-            self._heads.clear()
-        self._heads[key] = head
+        key, heads = data[:size], self._heads
+        if head.request_id is not None or head.trace is not None:
+            key, heads = self._cut(key), self._cut_heads
+        if not key:
+            return
+        if len(heads) >= KNOWN_HEADS:
+            heads.clear()
+        heads[key] = head
 
-    def forget(self) -> None:
-        """Another routing table stands: judge and resolve everything anew."""
+    def _cut(self, key: bytes) -> bytes:
+        """The head without the values of its id and its trace; nothing where one stands there twice, or oddly."""
+        for name, lines in zip(_CUT, (self._id_lines, self._trace_lines), strict=True):
+            lower = key.lower()
+            at = lower.find(b"\r\n%s: " % name)
+            if lower.count(b"\r\n%s:" % name) != (0 if at < 0 else 1):
+                return b""
+            if at > 0:
+                line = key[at : at + len(name) + 4]
+                if line not in lines:
+                    if len(lines) >= SPELLINGS:
+                        return b""
+                    lines.append(line)
+                key = key[: at + len(line)] + key[key.find(b"\r\n", at + 2) :]
+        return key
+
+    def forget(self, header_bytes: int) -> None:
+        """Another routing table stands: judge and resolve everything anew. No head is as long as its limit."""
+        self._most_bytes = min(KNOWN_HEAD_BYTES, header_bytes)
         self._heads.clear()
-
-
-class _Catch(RequestListener):
-    """Takes the one head that is read."""
-
-    def __init__(self) -> None:
-        self.head: RequestHead | None = None
-
-    def request_arrived(self, head: RequestHead) -> None:
-        self.head = head
-
-    def body_arrived(self, part: bytes) -> None:
-        """There is none."""
-
-    def request_ended(self) -> None:
-        """Or it will never end, without its body."""
-
-
-def _read(head: bytes, bounds: Bounds) -> RequestHead | None:
-    """A head by itself, read as strictly as any."""
-    catch = _Catch()
-    reader = RequestReader(catch)
-    reader.feed(head, bounds)
-    return None if reader.refusal is not None else catch.head
+        self._cut_heads.clear()

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.proxy.forward import Journey
-from sidecar.proxy.known_requests import KnownRequest
+from sidecar.proxy.known_requests import Asked
 from sidecar.proxy.request_reader import RequestListener, RequestReader
 from sidecar.wire import refusal
 from sidecar.wire.answer_head import own_lines
@@ -100,9 +100,9 @@ class Caller(RequestListener):
         self._unread += data
         self._advance()
 
-    def _serve_known(self, known: KnownRequest, data: bytes) -> None:
+    def _serve_known(self, known: Asked, data: bytes) -> None:
         """Most requests: whole in one read, and with a head that came before. The parser would say nothing new."""
-        journey = Journey(self._plane, self, known.head, self._started, known.request_id, known.trace)
+        journey = Journey(self._plane, self, known, self._started)
         if len(data) > known.size:
             journey.add_body(data[known.size :])
         journey.end_body()
@@ -145,7 +145,8 @@ class Caller(RequestListener):
     # --- told by the reader ----------------------------------------------------------------------------------
 
     def request_arrived(self, head: RequestHead) -> None:
-        journey = self._arriving = Journey(self._plane, self, head, self._started, head.request_id, head.trace)
+        asked = Asked(head, 0, head.request_id, head.trace)
+        journey = self._arriving = Journey(self._plane, self, asked, self._started)
         if head.length is not None and head.length > self._plane.bounds.body_bytes:
             journey.break_off(refusal.TOO_LARGE)
         self._waiting.append(journey)
@@ -191,7 +192,7 @@ class Caller(RequestListener):
         if reader.refusal is not None and self._arriving is not None:
             self._arriving.break_off(reader.refusal)
         elif fresh and reader.between and len(self._waiting) == 1 and self._waiting[0].why is None:
-            self._plane.known_requests.remember(data, self._plane.bounds)
+            self._plane.known_requests.remember(data, self._waiting[0].head)
 
     def _settle(self) -> None:
         """Nothing more can be done now: what is waited for?"""

@@ -103,7 +103,7 @@ class Plane:
         self._challengers = {}
         self._router = Router([(route, self._served(route, kept, challengers)) for route in table.routes])
         self._upstream = self._served_upstream(table, kept)
-        self.known_requests.forget()
+        self.known_requests.forget(bounds.header_bytes)
         if self.access_log is not None:
             self.access_log.adapt(table.access_log)
         for key, pool in before.items():

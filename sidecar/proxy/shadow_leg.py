@@ -12,7 +12,7 @@ from sidecar.proxy.gathering import Gathering, answer_of, error_of
 from sidecar.proxy.leg import ConnectionUser
 from sidecar.records import Answer, Leg
 from sidecar.wire.answer_head import AnswerHead
-from sidecar.wire.trace_context import child_line
+from sidecar.wire.trace_context import child_value
 
 if TYPE_CHECKING:
     from sidecar.proxy.challenger import Challenger
@@ -61,11 +61,11 @@ class ShadowLeg(ConnectionUser):
         self._upstream = upstream
         gathering = self._gathering
         head, body = gathering.head, gathering.body
-        line = b""
+        traceparent = b""
         if gathering.trace is not None:
             self._span_id = self._mirror.mint_span_id()
-            line = child_line(gathering.trace, self._span_id)
-        start = head.copy_bytes(self.challenger.head, gathering.request_id, line)
+            traceparent = child_value(gathering.trace, self._span_id)
+        start = head.copy_bytes(self.challenger.head, gathering.request_id, traceparent)
         self._counts.mirrored += 1
         self._sent_at = perf_counter()
         upstream.send(start, body, head.chunked)

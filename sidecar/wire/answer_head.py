@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from sidecar.wire.header_lines import say_length_plainly, without
+from sidecar.wire.header_lines import rewrite, without
 from sidecar.wire.hop_by_hop import HOP_BY_HOP, named_by_connection
 from sidecar.wire.request_head import MOST_DIGITS
 
@@ -95,7 +95,8 @@ class AnswerHead:
         if len(self.reason.translate(None, _CONTROL_BYTES)) < len(self.reason):
             raise MalformedAnswer
         if self._odd_length and self.length is not None:
-            say_length_plainly(self.lines, self.length)
+            # Some read "010" as octal.
+            rewrite(self.lines, b"content-length", b"%d" % self.length)
 
     # Each of these notes one header's meaning and tells whether the header goes on.
 

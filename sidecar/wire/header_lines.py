@@ -6,11 +6,11 @@ Used by `request_head` and `answer_head`.
 from __future__ import annotations
 
 
-def say_length_plainly(lines: list[bytes], length: int) -> None:
-    """Rewrites a length with zeros in front or blanks behind: some read "010" as octal."""
+def rewrite(lines: list[bytes], name: bytes, value: bytes) -> None:
+    """Another value for every line of this lower-case name, where it stands."""
     for at in range(0, len(lines), 4):
-        if lines[at].lower() == b"content-length":
-            lines[at + 2] = b"%d" % length
+        if lines[at].lower() == name:
+            lines[at + 2] = value
 
 
 def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:

@@ -44,6 +44,9 @@ OVERLOADED = Refusal(503, "overloaded", "The sidecar has no room for another con
 DRAINING = Refusal(503, "draining", "The sidecar is shutting down.", retry_after_s=1)
 ANSWER_TIMEOUT = Refusal(504, "answer_timeout", "The model server did not answer in time.")
 
+# By how a champion's leg failed.
+OF_FAILURE = {"connect": CONNECT_FAILED, "reset": UPSTREAM_RESET, "malformed": UPSTREAM_MALFORMED}
+
 ALL = tuple(value for value in globals().values() if isinstance(value, Refusal))
 
 

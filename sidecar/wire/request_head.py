@@ -12,15 +12,18 @@ import re
 from collections.abc import Callable
 
 from sidecar.wire import refusal
-from sidecar.wire.header_lines import say_length_plainly, without
-from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, asks_upgrade, named_by_connection
+from sidecar.wire.copy_head import CopyHead
+from sidecar.wire.header_lines import rewrite, without
+from sidecar.wire.hop_by_hop import HOP_BY_HOP, asks_upgrade, named_by_connection
 from sidecar.wire.refusal import Refusal
 from sidecar.wire.trace_context import TraceContext, parse
 
 Headers = list[tuple[bytes, bytes]]
 REQUEST_ID_BYTES = 256
 MOST_DIGITS = 40  # of a length: more are zeros, or more than anybody sends
-_TRACEPARENT = frozenset((b"traceparent",))
+# What differs with each request stands in its line as one of these until it is sent. No header's value can hold them.
+_ID_SLOT = b"\0id\0"
+_TRACE_SLOT = b"\0trace\0"
 _BLANK = b" \t"  # RFC 9110 5.6.3: optional around a value and no part of it; the parser leaves what trails
 # RFC 3986 3.2.2 and 3.2.3 without user information: a literal address or a name, and a port.
 _AUTHORITY = re.compile(
@@ -41,7 +44,8 @@ class Refused(Exception):
 class RequestHead:
     """A request's head, understood. `length` is None without a body of known length; `lines` go to the champion.
 
-    `request_id` and `trace` are the caller's, in no line of `lines`: they differ with each request, the rest seldom.
+    `request_id` and `trace` are the caller's. They differ with each request, the rest seldom: so a head may serve
+    again with others in their place.
     `upgrade` is the protocol that is asked for, where it could be granted.
     `host` is None for an HTTP/1.0 request that names none; then the one who forwards gives an authority.
     """
@@ -114,10 +118,12 @@ class RequestHead:
         if self.host is None and not self.http10:
             raise Refused(refusal.BAD_HOST)
         self.lines = without(lines, self.named) if self.named else lines
+        if self.request_id is not None:
+            rewrite(self.lines, b"x-request-id", _ID_SLOT)
         if self.trace is not None:
-            self.lines = without(self.lines, _TRACEPARENT)  # written anew at the end, too
+            rewrite(self.lines, b"traceparent", _TRACE_SLOT)
         if self._odd_length and self.length is not None:
-            say_length_plainly(self.lines, self.length)
+            rewrite(self.lines, b"content-length", b"%d" % self.length)  # some read "010" as octal
         wanted = {protocol.strip(_BLANK) for protocol in self.upgrade.lower().split(b",")} - {b"h2c", b""}
         ignored = self.http10 or self.chunked or bool(self.length) or not wanted
         if self.upgrade and (ignored or not self._asks_upgrade):
@@ -174,11 +180,11 @@ class RequestHead:
         return True
 
     def _request_id(self, value: bytes) -> bool:
-        # The model server sees the one id that everything is joined by, in a line that is written anew at the end,
-        # as a minted one's: a second or an unusable one stays here.
-        if self.request_id is None and usable_id(value):
-            self.request_id = value.rstrip(_BLANK)
-        return False
+        # The model server sees the one id that everything is joined by: a second or an unusable one stays here.
+        if self.request_id is not None or not usable_id(value):
+            return False
+        self.request_id = value.rstrip(_BLANK)
+        return True
 
     def _expect(self, value: bytes) -> bool:
         # RFC 9110 10.1.1: met here, hop by hop; HTTP/1.0 has no such thing.
@@ -232,22 +238,42 @@ class RequestHead:
             return self.target
         return path.encode() + self.target[len(self.path) :]
 
-    def champion_bytes(self, path: str | None, authority: str, request_id: bytes, trace_line: bytes = b"") -> bytes:
-        """The head as it goes to the champion at `authority`, which is its Host if the caller named none."""
+    def champion_bytes(self, path: str | None, authority: str, request_id: bytes, traceparent: bytes = b"") -> bytes:
+        """The head as it goes to the champion at `authority`, which is its Host if the caller named none.
+
+        Args:
+            path: the one to ask for there; None for the caller's own.
+            authority: see above.
+            request_id: goes where the caller's stood, else to the end; `traceparent` likewise, if there is one.
+            traceparent: see there.
+        """
         block = self._block
         if block is None or self._block_path != path:
             block = self._block = self._start(path, authority, self.lines)
             self._block_path = path
-        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
+        return self._with(block, request_id, traceparent)
 
-    def copy_bytes(self, copy: CopyHead, request_id: bytes, trace_line: bytes = b"") -> bytes:
+    def copy_bytes(self, copy: CopyHead, request_id: bytes, traceparent: bytes = b"") -> bytes:
         """The head of a copy: marked, with the challenger's own headers, and without the caller's credentials."""
         block = self._copy_block
         if block is None or self._copy_block_for is not copy:
             lines = without(self.lines, copy.left_out)
             block = self._copy_block = self._start(copy.path, copy.authority, lines, host=copy.host) + copy.own
             self._copy_block_for = copy
-        return b"%sx-request-id: %s\r\n%s\r\n" % (block, request_id, trace_line)
+        return self._with(block, request_id, traceparent)
+
+    def _with(self, block: bytes, request_id: bytes, traceparent: bytes) -> bytes:
+        """The head with what is this request's own."""
+        own = b""
+        if self.request_id is None:
+            own = b"x-request-id: %s\r\n" % request_id
+        else:
+            block = block.replace(_ID_SLOT, request_id, 1)
+        if self.trace is not None:
+            block = block.replace(_TRACE_SLOT, traceparent, 1)
+        elif traceparent:
+            own = b"%straceparent: %s\r\n" % (own, traceparent)
+        return b"%s%s\r\n" % (block, own)
 
     def asking_upgrade(self, start: bytes) -> bytes:
         """The head to the champion with the caller's wish to speak another protocol."""
@@ -277,28 +303,6 @@ class RequestHead:
             if lines[at].lower() == name:
                 return lines[at + 2].rstrip(_BLANK)
         return None
-
-
-class CopyHead:
-    """What every copy's head to one challenger has in common.
-
-    Attributes:
-        path, authority: as in RequestHead.champion_bytes.
-        own: the mark and the challenger's own header lines; `host` tells whether a Host is among them.
-        left_out: names of the caller's headers that no copy carries: credentials, and those that `own` replaces.
-    """
-
-    __slots__ = ("authority", "host", "left_out", "own", "path")
-
-    def __init__(self, path: str | None, authority: str, version: str, headers: tuple[tuple[str, str], ...]) -> None:
-        named = {name.lower().encode() for name, _ in headers}
-        self.path = path
-        self.authority = authority
-        self.left_out = CREDENTIALS | named | {b"sidecar-shadow"}
-        self.host = b"host" in named
-        lines = [b"sidecar-shadow: %s\r\n" % version.encode()]
-        lines += [b"%s: %s\r\n" % (name.encode(), value.encode("latin-1")) for name, value in headers]
-        self.own = b"".join(lines)
 
 
 _MEANING: dict[bytes, Callable[[RequestHead, bytes], bool]] = {

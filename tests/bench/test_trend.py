@@ -15,6 +15,14 @@ def series(sizes: list[float], files: list[int] | None = None) -> list[Sample]:
     return [Sample(10.0 * n, int(size * MIB), counts[n]) for n, size in enumerate(sizes)]
 
 
+def test_threads_may_not_grow_by_one() -> None:
+    counts = {"flat": [3] * 12, "grows": [3] * 8 + [4] * 4}
+    seen = {name: trend([Sample(float(n), MIB, 30, count) for n, count in enumerate(c)]) for name, c in counts.items()}
+
+    assert (seen["flat"].threads_flat, seen["flat"].flat) == (True, True)
+    assert (seen["grows"].threads_flat, seen["grows"].flat) == (False, False)
+
+
 def test_the_docstrings_example_holds() -> None:
     assert doctest.testmod(module).failed == 0
 

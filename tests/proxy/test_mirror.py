@@ -59,8 +59,8 @@ async def test_a_copy_is_marked_and_carries_no_credentials(world: World, data: b
     await (await world.caller()).ask(post(data, *secrets, b"X-A: 1", b"x-a: 2"))
     await world.quiet()
     assert challenger.requests[0].head == (
-        b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: a\r\ncontent-length: %d\r\n"
-        b"X-A: 1\r\nx-a: 2\r\nsidecar-shadow: 4\r\nx-request-id: i\r\n\r\n" % len(data)
+        b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: a\r\ncontent-length: %d\r\nx-request-id: i\r\n"
+        b"X-A: 1\r\nx-a: 2\r\nsidecar-shadow: 4\r\n\r\n" % len(data)
     )
     assert challenger.requests[0].body == champion.requests[0].body == data
     assert len(champion.requests[0].headers) == 9

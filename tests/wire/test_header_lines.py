@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.wire.header_lines import say_length_plainly, without
+from sidecar.wire.header_lines import rewrite, without
 from sidecar.wire.request_head import Headers
 
 NAMES = st.text("abcXYZ-_.~09", min_size=1, max_size=8).map(str.encode)
@@ -19,5 +19,5 @@ def test_without_takes_off_the_named_and_keeps_the_rest(headers: Headers, names:
 
 def test_a_length_is_said_plainly_where_it_stands() -> None:
     lines = [b"A", b": ", b"007", b"\r\n", b"Content-LENGTH", b": ", b"007 ", b"\r\n", b"B", b": ", b"", b"\r\n"]
-    say_length_plainly(lines, 7)
+    rewrite(lines, b"content-length", b"7")
     assert b"".join(lines) == b"A: 007\r\nContent-LENGTH: 7\r\nB: \r\n"

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.wire import refusal
+from sidecar.wire.copy_head import CopyHead
 from sidecar.wire.hop_by_hop import CREDENTIALS, HOP_BY_HOP, NEVER_NAMED, named_by_connection
-from sidecar.wire.request_head import CopyHead, Headers, Refused, RequestHead, given_id, usable_id
+from sidecar.wire.request_head import Headers, Refused, RequestHead, given_id, usable_id
 
 HOST: Headers = [(b"Host", b"a")]
 
@@ -225,13 +226,23 @@ def test_two_challengers_never_get_each_others_headers_from_a_head_that_comes_ag
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_the_callers_trace_is_in_no_line_since_each_leg_gets_its_own() -> None:
-    head = read([*HOST, (b"Traceparent", TRACEPARENT), (b"Tracestate", b"a=1")])
+def test_each_leg_has_its_trace_where_the_callers_stood() -> None:
+    head = read([*HOST, (b"TraceParent", TRACEPARENT), (b"Tracestate", b"a=1"), (b"X-Same", TRACEPARENT)])
     assert head.trace is not None
     assert head.trace.value == TRACEPARENT
-    assert lines(head) == [b"Host: a", b"Tracestate: a=1", b"x-request-id: i"]
-    assert head.champion_bytes(None, "", b"i", b"traceparent: ours\r\n").endswith(b"\r\ntraceparent: ours\r\n\r\n")
-    assert b"ours" in head.copy_bytes(CopyHead(None, "", "4", ()), b"i", b"traceparent: ours\r\n")
+    for sent in (
+        head.champion_bytes(None, "", b"i", b"ours"),
+        head.copy_bytes(CopyHead(None, "", "4", ()), b"i", b"ours"),
+    ):
+        assert b"TraceParent: ours\r\nTracestate: a=1\r\nX-Same: " + TRACEPARENT + b"\r\n" in sent
+    assert read().champion_bytes(None, "", b"i", b"new").endswith(b"x-request-id: i\r\ntraceparent: new\r\n\r\n")
+
+
+def test_a_head_that_comes_again_carries_another_id_and_trace_in_the_same_places() -> None:
+    head = read([(b"X-ReQuest-Id", b"first"), *HOST, (b"Traceparent", TRACEPARENT), (b"X", b"first")])
+    assert head.champion_bytes(None, "", b"second", b"t") == (
+        b"GET / HTTP/1.1\r\nX-ReQuest-Id: second\r\nHost: a\r\nTraceparent: t\r\nX: first\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize("values", [[b"00-caller"], [TRACEPARENT, TRACEPARENT], [TRACEPARENT, b"x"], [b""]])
