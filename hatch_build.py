@@ -39,7 +39,7 @@ LEFT_AS_SOURCE = frozenset(
 )
 NO_COMPILER = (
     "A compiled wheel needs a C compiler and Python's headers: install gcc and python3-dev (their names in Debian), "
-    "or name a compiler in CC"
+    'or for the first `pip install ziglang` and CC="python -m ziglang cc"'
 )
 
 

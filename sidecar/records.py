@@ -208,7 +208,13 @@ class Acknowledged(msgspec.Struct, array_like=True, frozen=True, tag="ack"):
     serial: int
 
 
-WorkerFrame = Hello | Offered | WorkerCounts | Acknowledged
+class Draining(msgspec.Struct, array_like=True, frozen=True, tag="draining"):
+    """The worker stops: what it serves it finishes, and no more may come."""
+
+    worker: str
+
+
+WorkerFrame = Hello | Offered | WorkerCounts | Acknowledged | Draining
 
 # Upper edges in seconds of every duration histogram; the last bucket is +Inf. OpenTelemetry's advice, and finer
 # ones below 5 ms where a proxy's own time lies.

@@ -134,7 +134,7 @@ class Control:
             watches=watches,
             alarms=self._alarms,
             announcer=self._announcer,
-            acknowledged=self._intake.acknowledged,
+            ready=self._intake.ready,
             clock=time.time,
         )
         self._controller = self._desk.controller = Controller(

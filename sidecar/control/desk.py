@@ -60,7 +60,7 @@ class Desk:
         watches: Mapping[str, DeploymentWatch],
         alarms: AlarmBook,
         announcer: Announcer,
-        acknowledged: Callable[[], bool],
+        ready: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -70,7 +70,7 @@ class Desk:
         self._watches = watches
         self._alarms = alarms
         self._announcer = announcer
-        self._acknowledged = acknowledged
+        self._ready = ready
         self._clock = clock
         self.controller: Controller
         self.challengers: Challengers
@@ -82,8 +82,8 @@ class Desk:
     # --- looking ---------------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """True while every worker routes by the present table."""
-        return self._acknowledged()
+        """True while every worker routes by the present table, and none stops."""
+        return self._ready()
 
     def named(self) -> dict[str, Deployment]:
         """The deployments that are in force, by name: the settings' with what calls have changed."""

@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 
 from sidecar.decide.routing_table import RoutingTable
-from sidecar.records import Acknowledged, Exchange, Hello, Offered, WorkerCounts, WorkerFrame
+from sidecar.records import Acknowledged, Draining, Exchange, Hello, Offered, WorkerCounts, WorkerFrame
 from sidecar.wire.frames import BrokenFrame, FrameReader, frame
 
 log = logging.getLogger("sidecar.control.intake")
@@ -48,6 +48,7 @@ class Intake:
         self._workers: dict[WorkerLink, int] = {}
         self._busy: deque[WorkerLink] = deque()
         self._slicing = False
+        self._draining = False  # all workers stop together, and for good
         self._changed = asyncio.Event()
         self.failures = 0
 
@@ -77,6 +78,10 @@ class Intake:
     def acknowledged(self) -> bool:
         """True once at least one worker is here and every one routes by the present table."""
         return bool(self._workers) and all(serial == self._serial for serial in self._workers.values())
+
+    def ready(self) -> bool:
+        """True while traffic may come."""
+        return self.acknowledged() and not self._draining
 
     async def wait_acknowledged(self, within_s: float) -> bool:
         """Waits until every connected worker routes by the present table; at once true where there is none."""
@@ -160,6 +165,8 @@ class Intake:
                 if worker in self._workers:
                     self._workers[worker] = serial
                 self._changed.set()
+            case Draining():
+                self._draining = True
             case Hello(name, pid):
                 worker.name = name
                 log.info("worker joined", extra={"fields": {"worker": name, "pid": pid}})

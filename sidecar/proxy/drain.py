@@ -16,6 +16,7 @@ async def drain(plane: Plane, server: asyncio.AbstractServer, link: Link) -> boo
     loop = asyncio.get_running_loop()
     deadline = loop.time() + plane.bounds.drain_s
     plane.draining = True
+    link.draining()
     server.close()
     for caller in list(plane.callers):
         caller.drain()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from sidecar.decide.routing_table import RoutingTable
-from sidecar.records import Acknowledged, Exchange, Hello, Offered, WorkerFrame
+from sidecar.records import Acknowledged, Draining, Exchange, Hello, Offered, WorkerFrame
 from sidecar.wire.frames import BrokenFrame, FrameReader, frame
 
 if TYPE_CHECKING:
@@ -91,6 +91,12 @@ class Link(asyncio.Protocol):
             self.flush()
         elif self._connecting is None or self._connecting.done():
             self._connecting = self._loop.create_task(self._connect(), name="link")
+
+    def draining(self) -> None:
+        """Tells control, so that whoever asks whether traffic may come hears no."""
+        if self._transport is not None:
+            self._put(Draining(self._worker))
+            self.flush()
 
     async def _connect(self) -> None:
         try:

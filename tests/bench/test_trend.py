@@ -15,8 +15,8 @@ def series(sizes: list[float], files: list[int] | None = None) -> list[Sample]:
     return [Sample(10.0 * n, int(size * MIB), counts[n]) for n, size in enumerate(sizes)]
 
 
-def test_threads_may_not_grow_by_one() -> None:
-    counts = {"flat": [3] * 12, "grows": [3] * 8 + [4] * 4}
+def test_threads_are_flat_or_grow() -> None:
+    counts = {"flat": [3] * 8 + [5] * 4, "grows": list(range(3, 15))}
     seen = {name: trend([Sample(float(n), MIB, 30, count) for n, count in enumerate(c)]) for name, c in counts.items()}
 
     assert (seen["flat"].threads_flat, seen["flat"].flat) == (True, True)

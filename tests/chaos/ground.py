@@ -118,7 +118,7 @@ class Ground:
         until("nothing in flight and nothing held", look, within_s)
 
     def empty(self) -> None:
-        """Waits until every connection is closed, those too that are kept to model servers for some seconds."""
+        """Waits until every connection is closed, those too that are kept to model servers for a while."""
         self.quiet()
         until("that all callers are gone", lambda: self.metric("sidecar_connections") == 0)
         until("that every file is closed", lambda: self.open_files() <= self.files)

@@ -62,7 +62,7 @@ def ground(stage: Stage, make: MakeGround) -> Ground:
             deployment("deaf", champion.url, {"url": stage.backend(deaf, receive_bytes=4096).url} | patient),
             deployment("large", summing.url, {"url": stage.backend(healthy).url}),
             deployment("healthy", champion.url, {"url": stage.backend(healthy).url}),
-            deployment("crumbs", stage.backend(sweeps_up).url, {"url": stage.backend(silent, record=False).url}),
+            deployment("crumbs", stage.backend(sweeps_up).url, {"url": stage.backend(healthy).url}),
             deployment("wordy", stage.backend(sick.healthy("3", 6 * MIB)).url, {"url": stage.backend(healthy).url}),
         ]
     )
@@ -194,7 +194,7 @@ def test_an_upload_that_is_too_large_for_a_copy_takes_no_room_from_copies_of_oth
 
 def test_a_body_in_crumbs_takes_no_more_memory_than_one_in_one_piece(ground: Ground, peak: Peak) -> None:
     """Two bytes a chunk: whoever keeps each of them as an object holds twenty times what it counts."""
-    crumbs = b"2\r\nxx\r\n" * MIB + b"0\r\n\r\n"
+    crumbs = b"2\r\nxx\r\n" * (MIB // 2) + b"0\r\n\r\n"
     head = post(path_of("crumbs"), b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
 
     async def ask() -> Answer:
@@ -208,4 +208,4 @@ def test_a_body_in_crumbs_takes_no_more_memory_than_one_in_one_piece(ground: Gro
         answer = run(ask())
 
     assert answer.status == 200
-    assert peak.grown_bytes < SPARE_BYTES
+    assert peak.grown_bytes < SPARE_BYTES / 2

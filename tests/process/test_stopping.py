@@ -66,6 +66,18 @@ def accepts(url: str) -> bool:
     return False
 
 
+def test_it_is_not_ready_while_it_drains(sidecar: Sidecar, champion: Model) -> None:
+    held = Held(sidecar.data, champion)
+    assert ask_once(sidecar.admin, "/readyz", None).status == 200
+    sidecar.process.send_signal(signal.SIGTERM)
+    until("that it says no", lambda: ask_once(sidecar.admin, "/readyz", None).status == 503, 5)
+    assert ask_once(sidecar.admin, "/healthz", None).status == 200
+    answer = held.released()
+    assert answer is not None
+    assert answer.status == 200
+    assert sidecar.ended() == 0
+
+
 def test_a_request_in_flight_at_sigterm_is_answered_and_the_exit_is_clean(sidecar: Sidecar, champion: Model) -> None:
     held = Held(sidecar.data, champion)
 
