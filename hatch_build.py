@@ -31,7 +31,7 @@ COMPILED = (
 LEFT_AS_SOURCE = frozenset(
     {
         "sidecar/proxy/drain.py",  # once in a worker's life
-        "sidecar/proxy/resident.py",  # once a second at most
+        "sidecar/proxy/own_resources.py",  # once a second at most
         "sidecar/proxy/tls.py",  # once a handshake; its classes have bases that mypyc's cannot have
         "sidecar/proxy/watchdog.py",  # once a second at most
         "sidecar/wire/refusal.py",  # msgspec makes its class at run time

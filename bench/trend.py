@@ -15,7 +15,8 @@ import msgspec
 MIB = 1 << 20
 # Growth over the judged stretch that is no growth: an allocator's whim.
 SPARE_BYTES, SPARE_SHARE = 2 * MIB, 0.03
-SPARE_FILES = 2
+# Connections come and go, and the busier the machine the more there are at a look; a leak raises the least, too.
+SPARE_FILES, SPARE_FILES_SHARE = 2, 0.1
 # A pool of threads fills when it is needed.
 SPARE_THREADS = 2
 
@@ -63,20 +64,21 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def trend(samples: Sequence[Sample]) -> Trend:
     """Judges at least one sample."""
     judged = samples[len(samples) // 3 :]
+    span_s = judged[-1].at_s - judged[0].at_s
     per_s = slope([(sample.at_s, sample.resident_bytes) for sample in judged])
-    grown = per_s * (judged[-1].at_s - judged[0].at_s)
     spare = max(SPARE_BYTES, SPARE_SHARE * median(sample.resident_bytes for sample in judged))
     half = max(1, len(judged) // 2)
     first, last = judged[:half], judged[-half:]
+    files = min(sample.open_files for sample in first)
     return Trend(
         first_bytes=samples[0].resident_bytes,
         last_bytes=samples[-1].resident_bytes,
         most_bytes=max(sample.resident_bytes for sample in samples),
         bytes_per_minute=per_s * 60,
-        memory_flat=grown <= spare,
+        memory_flat=per_s * span_s <= spare,
         first_files=samples[0].open_files,
         last_files=samples[-1].open_files,
-        files_flat=median(s.open_files for s in last) <= median(s.open_files for s in first) + SPARE_FILES,
+        files_flat=min(s.open_files for s in last) <= files + max(SPARE_FILES, SPARE_FILES_SHARE * files),
         first_threads=samples[0].threads,
         last_threads=samples[-1].threads,
         threads_flat=median(s.threads for s in last) <= median(s.threads for s in first) + SPARE_THREADS,

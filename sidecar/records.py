@@ -23,7 +23,7 @@ DROP_REASONS = (
 # How a copy whose sending began failed to end in a usable answer.
 LEG_ERRORS = ("status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large")
 # Why an exchange never reached control.
-CAPTURE_DROP_REASONS = ("control_down", "bytes_full", "body_too_large", "overload", "shutting_down")
+CAPTURE_DROP_REASONS = ("control_down", "bytes_full", "body_too_large", "overload", "failed", "shutting_down")
 # What callers lose to an overloaded worker; what copies and exchanges lose has its reason above.
 SACRIFICES = ("keep_alive", "requests")
 # Why a line of the access log was never written.

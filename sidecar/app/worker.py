@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -20,17 +21,19 @@ import uvloop
 
 from sidecar.app.listening import BACKLOG
 from sidecar.app.stopping import stop_when_told
-from sidecar.decide.pressure import pressure
+from sidecar.decide.pressure import SHADOW_AT, pressure
 from sidecar.decide.routing_table import RoutingTable
 from sidecar.proxy.access_log import AccessLog
 from sidecar.proxy.drain import drain
 from sidecar.proxy.link import Link
 from sidecar.proxy.listener import Caller
+from sidecar.proxy.own_resources import allow_descriptors, descriptors_used, give_back, resident_bytes
 from sidecar.proxy.plane import Plane
-from sidecar.proxy.resident import resident_bytes
 from sidecar.proxy.tls import HANDSHAKE_S, SHUTDOWN_S, Certificates, Trusts, Unusable
 from sidecar.proxy.watchdog import Watchdog
 from sidecar.telemetry.logs import configure
+
+log = logging.getLogger("sidecar.worker")
 
 
 class NoTable(Exception):
@@ -94,13 +97,19 @@ class Worker:
         if lost_s > 0.0:
             self._forgive(lost_s)
         self._renew()
-        bounds = plane.bounds
-        held_bytes = plane.mirror.held_bytes
-        lag_s = self._watchdog.typical_lag_s
-        plane.weigh(pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s))
+        plane.weigh(self._pressure())
         plane.tick()
         plane.tally.loop_lag_s = self._watchdog.lag_s
         self._link.tick()
+
+    def _pressure(self) -> float:
+        plane, lag_s = self._plane, self._watchdog.typical_lag_s
+        bounds, held_bytes = plane.bounds, plane.mirror.held_bytes
+        pressed = pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s)
+        if pressed >= SHADOW_AT:
+            give_back()
+            pressed = pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s)
+        return max(pressed, descriptors_used())
 
     def _forgive(self, lost_s: float) -> None:
         """Whoever was waited for in that time may have done his part, and nobody here could look: he has it again."""
@@ -139,6 +148,19 @@ async def serve(name: str, listen_fd: int, link_path: str, table: RoutingTable, 
     return await worker.stop(server)
 
 
+def _warn_of_few_descriptors(table: RoutingTable, allowed: int) -> None:
+    """Each caller may need a connection to the champion as well, and each copy one to its challenger."""
+    copies = sum(shadow.max_inflight for route in table.routes for shadow in route.shadows)
+    needed = 2 * table.bounds.connections + copies
+    if 0 < allowed < needed:
+        fields = {
+            "allowed": allowed,
+            "needed": needed,
+            "says": "raise the limit (ulimit -n), or lower limits.connections",
+        }
+        log.warning("few file descriptors", extra={"fields": fields})
+
+
 def main() -> int:
     """The process. 0 when the drain let every request end, 1 when not, 2 with one sentence when it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m sidecar.app.worker")
@@ -151,6 +173,7 @@ def main() -> int:
     configure(given.name)
     try:
         table = read_table(given.table)
+        _warn_of_few_descriptors(table, allow_descriptors())
         answered = uvloop.run(serve(given.name, given.listen_fd, given.link, table, given.log_fd))
     except (NoTable, Unusable) as error:
         print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201

@@ -48,7 +48,7 @@ class Intake:
         self._workers: dict[WorkerLink, int] = {}
         self._busy: deque[WorkerLink] = deque()
         self._slicing = False
-        self._draining = False  # all workers stop together, and for good
+        self._draining: set[WorkerLink] = set()
         self._changed = asyncio.Event()
         self.failures = 0
 
@@ -114,6 +114,7 @@ class Intake:
     def left(self, worker: WorkerLink) -> None:
         """A worker's connection is gone; what it sent before is still taken in."""
         self._workers.pop(worker, None)
+        self._draining.discard(worker)
         self._changed.set()
         if not worker.waiting:
             self._on_left(worker.name)
@@ -166,7 +167,7 @@ class Intake:
                     self._workers[worker] = serial
                 self._changed.set()
             case Draining():
-                self._draining = True
+                self._draining.add(worker)
             case Hello(name, pid):
                 worker.name = name
                 log.info("worker joined", extra={"fields": {"worker": name, "pid": pid}})

@@ -26,11 +26,12 @@ class Breaker:
 
     A copy that `allows` let through notes `epoch` and hands it back when it ends, exactly once: `succeeded`, `failed`,
     or `gave_up` if it was never sent. The epoch changes with every state, so a late end of an old copy is ignored, and
-    in the state `probing` only the probe itself has the present one.
+    in the state `probing` only the probe itself has the present one. A breaker that replaces another under a new
+    policy goes on from the other's epoch.
     """
 
-    def __init__(self, policy: BreakerPolicy) -> None:
-        self.epoch: int = 0
+    def __init__(self, policy: BreakerPolicy, epoch: int = 0) -> None:
+        self.epoch: int = epoch
         self._failures_allowed: int = max(1, policy.failures)
         self._least_open_s: float = policy.open_s
         self._most_open_s: float = max(policy.open_s, policy.max_open_s)

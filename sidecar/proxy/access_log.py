@@ -162,7 +162,7 @@ class AccessLog:
         latency_s: float | None,
         answer_bytes: int,
     ) -> None:
-        """One copy ended, or was due and never sent."""
+        """One copy ended, or could not be connected. One that was dropped before has no line: metrics count those."""
         self._put(
             ShadowLine(
                 datetime.fromtimestamp(at, UTC),

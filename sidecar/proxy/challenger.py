@@ -50,7 +50,7 @@ class Challenger:
         self.pool = pool
         before, self._shadow = self._shadow, shadow
         if before.breaker != shadow.breaker:
-            self.breaker = Breaker(shadow.breaker)
+            self.breaker = Breaker(shadow.breaker, self.breaker.epoch + 1)
         if (before.max_per_s, before.ramp_s) != (shadow.max_per_s, shadow.ramp_s):
             self._ceiling = Ceiling(shadow.max_per_s, shadow.ramp_s)
         self._take(shadow, counts)

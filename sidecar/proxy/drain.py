@@ -20,8 +20,12 @@ async def drain(plane: Plane, server: asyncio.AbstractServer, link: Link) -> boo
     server.close()
     for caller in list(plane.callers):
         caller.drain()
-    # Not only every request served: what was written has left, too.
+    # Not only every request served: what was written has left, too. Tunnels have no end of their own: they may stay
+    # as long as there is something else to wait for.
     while (plane.tally.inflight or plane.callers) and loop.time() < deadline:
+        if all(caller.tunnelling for caller in plane.callers):
+            for caller in list(plane.callers):
+                caller.expire()
         await asyncio.sleep(0.02)
     # A copy whose caller has been served may end too, while there is time; then it is cut and counted.
     grace = min(deadline, loop.time() + 1.0)

@@ -56,6 +56,7 @@ class Journey(ConnectionUser):
         self._span_id = b""
         self.why: Refusal | None = None
         self._begun = False
+        self._copied = False  # challengers get it too
         self.repeated = False
         self._sent_at: float = 0.0
         self.inside_s: float = -1.0
@@ -88,6 +89,7 @@ class Journey(ConnectionUser):
             self.refuse(refusal.UPGRADE)
         else:
             self.upgrade = head.upgrade
+            self._copied = route.mirrored and head.method == b"POST" and not head.is_shadow and not head.upgrade
             if head.asks_continue and not self.body_ended:
                 self._caller.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             if not route.pool.serve(self):
@@ -106,7 +108,7 @@ class Journey(ConnectionUser):
         elif self._upstream is None:
             tee.wait(part)
             if tee.unsent_size > UNSENT_BYTES:
-                self._caller.hold_back(self._caller.CHAMPION)
+                self._caller.hold(self._caller.CHAMPION, True)
         elif not self._answer_begun:  # else nobody reads it any more
             self._upstream.transport.write(chunk(part) if self.head.chunked else part)
 
@@ -135,26 +137,25 @@ class Journey(ConnectionUser):
             return
         self._upstream = upstream
         head, body = self.head, self.tee.take_unsent()
-        self._caller.read_on(self._caller.CHAMPION)  # before the write, which may hold back again
-        start = head.champion_bytes(route.path, route.authority, self.request_id, self._traceparent(route))
+        self._caller.hold(self._caller.CHAMPION, False)  # before the write, which may hold back again
+        start = head.champion_bytes(route.path, route.authority, self.request_id, self._traceparent())
         if self.upgrade:
             start = head.asking_upgrade(start)
         if self.body_ended:
             upstream.send(start, body, head.chunked)
             self._sent()
         else:
-            upstream.sending = True
+            upstream.begin_sending()
             upstream.transport.write(start + (chunk(body) if head.chunked else body))
             self._caller.wait("body", self._plane.bounds.body_s)
 
-    def _traceparent(self, route: ServedRoute) -> bytes:
+    def _traceparent(self) -> bytes:
         """The span of the champion's leg, if the request belongs to a trace or begins one."""
-        becomes_span = route.mirrored and self.head.method == b"POST"
-        if self.trace is None and becomes_span:
+        if self.trace is None and self._copied:
             self.trace = self._plane.begun_trace(self.request_id)
         if self.trace is None:
             return b""
-        if not becomes_span:
+        if not self._copied:
             return self.trace.value  # a span that nobody tells of would break the caller's trace
         if not self._span_id:  # else it is sent again
             self._span_id = self._plane.span_ids.mint()
@@ -162,16 +163,16 @@ class Journey(ConnectionUser):
 
     def _sent(self) -> None:
         """The whole request is on its way: now, and not before, copies are made."""
-        plane, route, head = self._plane, self.route, self.head
+        plane, route = self._plane, self.route
         again = self._sent_at > 0.0
         self._sent_at = perf_counter()
         if self._upstream is not None:
-            self._upstream.sending = False
+            self._upstream.end_sending()
         self._caller.wait("answer", plane.bounds.answer_s)
-        if route is None or not route.mirrored or again or head.is_shadow or head.method != b"POST":
+        if route is None or again or not self._copied:
             return
         sent_s = self._sent_at - self.started
-        self._gathering = plane.mirror.gather(route, head, self.request_id, time() - sent_s, self.tee, self.trace)
+        self._gathering = plane.rescue.gather(self, route, time() - sent_s)
         if self._gathering is not None and self.trace is not None:
             self._gathering.sent(self._span_id, sent_s)
 
@@ -202,15 +203,13 @@ class Journey(ConnectionUser):
     def tunnelled(self, data: bytes) -> None:
         """Bytes from the champion, whatever they mean."""
         self._caller.send(data)
-        self._caller.wait("tunnel", self._plane.bounds.idle_client_s)
+        self._caller.tunnel_used()
 
     def answered(self, head: AnswerHead, body: bytes, complete: bool) -> None:
         """One read of the answer: passed on in one write."""
         came_at = perf_counter()
-        gathering = self._gathering
+        gathering, rescue = self._gathering, self._plane.rescue
         self.answer_bytes += len(body)
-        if gathering is not None:
-            gathering.champion_part(body)
         if complete:
             self._upstream = None  # it serves others already
         else:
@@ -219,6 +218,8 @@ class Journey(ConnectionUser):
             self._caller.send(chunk(body) if self._chunked_answer else body)
         else:
             self._begin_answer(head, body, complete)
+        if gathering is not None:
+            rescue.part(gathering, body)
         if not complete:
             return
         if self._chunked_answer:
@@ -227,9 +228,9 @@ class Journey(ConnectionUser):
         if self._sent_at:
             self.inside_s = now - came_at + self._sent_at - self.started
             self._plane.tally.overhead(self.inside_s)
-        if gathering is not None:
-            gathering.champion_answered(head, now - self._sent_at)
         self._finish(head.status, now)
+        if gathering is not None:
+            rescue.answered(gathering, head, now - self._sent_at)
 
     def _begin_answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
         self._answer_begun = True
@@ -319,7 +320,7 @@ class Journey(ConnectionUser):
             return
         self._leave_upstream()
         if self._gathering is not None:
-            self._gathering.caller_left()
+            self._plane.rescue.unanswered(self._gathering, None, 0.0)
         self._finish(499 if self._status != 101 else 101, perf_counter())
 
     def _leave_upstream(self) -> None:
@@ -329,7 +330,7 @@ class Journey(ConnectionUser):
 
     def _fail_gathering(self, kind: str) -> None:
         if self._gathering is not None:
-            self._gathering.champion_failed(kind, perf_counter() - self._sent_at)
+            self._plane.rescue.unanswered(self._gathering, kind, perf_counter() - self._sent_at)
             self._gathering = None
 
     def forget(self) -> None:

@@ -96,7 +96,7 @@ class Gathering:
             return
         self._champion_bytes += len(part)
         if self._champion_bytes > self._plane.mirror_body_bytes:
-            self._lose("body_too_large")
+            self.lose("body_too_large")
         elif self.hold(len(part)):
             self._champion_parts.append(part)
 
@@ -128,8 +128,10 @@ class Gathering:
     def hold(self, size: int) -> bool:
         """Makes room for an answer's bytes; False where there is none (any more)."""
         mirror = self._plane.mirror
+        if self._pending < 0:
+            return False
         if self._lost is None and mirror.held_bytes + size > self._plane.mirror_bytes:
-            self._lose("bytes_full")
+            self.lose("bytes_full")
         if self._lost is not None:
             return False
         self._held += size
@@ -143,15 +145,24 @@ class Gathering:
 
     # --- its end ---------------------------------------------------------------------------------------------
 
-    def _lose(self, reason: str) -> None:
+    def forget(self) -> None:
+        """It failed: what it holds is given back, and nobody hears of it."""
+        self._plane.mirror.held_bytes -= self._held
+        self._held = 0
+        self._pending = -1
+        self._champion_parts = []
+
+    def lose(self, reason: str) -> None:
+        """It will not be offered, for this reason."""
         self._lost = reason
         self._champion_parts = []
 
     def _ended(self) -> None:
         self._pending -= 1
-        if self._pending:
+        if self._pending != 0:
             return
         self._plane.mirror.held_bytes -= self._held
+        self._held = 0
         if self._lost is not None:
             self._plane.tally.capture_dropped[self._lost] += 1
         elif self._champion is not None:

@@ -22,7 +22,6 @@ SPELLINGS: Final = 3
 
 # An id that no parser would read in another way.
 _PLAIN_ID: Final = re.compile(rb"[\x21-\x7e]{1,256}")
-_CUT: Final = (b"x-request-id", b"traceparent")
 
 
 class Asked:
@@ -99,19 +98,25 @@ class KnownRequests:
             return
         key, heads = data[:size], self._heads
         if head.request_id is not None or head.trace is not None:
-            key, heads = self._cut(key), self._cut_heads
+            key, heads = self._cut(key, head), self._cut_heads
         if not key:
             return
         if len(heads) >= KNOWN_HEADS:
             heads.clear()
         heads[key] = head
 
-    def _cut(self, key: bytes) -> bytes:
-        """The head without the values of its id and its trace; nothing where one stands there twice, or oddly."""
-        for name, lines in zip(_CUT, (self._id_lines, self._trace_lines), strict=True):
+    def _cut(self, key: bytes, head: RequestHead) -> bytes:
+        """The head without the values of its id and its trace; nothing where one stands there twice, or oddly.
+
+        One that means nothing is odd: as it stands it goes on, or not, with this request alone.
+        """
+        for name, lines, meant in (
+            (b"x-request-id", self._id_lines, head.request_id is not None),
+            (b"traceparent", self._trace_lines, head.trace is not None),
+        ):
             lower = key.lower()
             at = lower.find(b"\r\n%s: " % name)
-            if lower.count(b"\r\n%s:" % name) != (0 if at < 0 else 1):
+            if lower.count(b"\r\n%s:" % name) != meant or meant != (at > 0):
                 return b""
             if at > 0:
                 line = key[at : at + len(name) + 4]

@@ -8,9 +8,6 @@ more of this connection is understood.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from sidecar.proxy.forward import Journey
 from sidecar.proxy.known_requests import Asked
 from sidecar.proxy.request_reader import RequestListener, RequestReader
+from sidecar.proxy.resetting import reset
 from sidecar.wire import refusal
 from sidecar.wire.answer_head import own_lines
 from sidecar.wire.body_rate import allowed_s
@@ -70,8 +68,7 @@ class Caller(RequestListener):
     # --- asyncio ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's has another base
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
         plane = self._plane
         room = plane.bounds.connections - len(plane.callers)
@@ -89,7 +86,7 @@ class Caller(RequestListener):
             return
         if self._tunnel is not None:
             self._tunnel.write(data)
-            self.wait("tunnel", self._plane.bounds.idle_client_s)
+            self.tunnel_used()
             return
         self._started = perf_counter()
         if self._serving is None and not self._unread and not self._waiting and self._reader.fresh and not self._full:
@@ -140,6 +137,7 @@ class Caller(RequestListener):
         if self._serving is not None:
             self._serving.receiving_paused(False)
             self.wait("between", self._plane.bounds.between_bytes_s)
+            self.tunnel_used()
         self._advance()
 
     # --- told by the reader ----------------------------------------------------------------------------------
@@ -147,6 +145,7 @@ class Caller(RequestListener):
     def request_arrived(self, head: RequestHead) -> None:
         asked = Asked(head, 0, head.request_id, head.trace)
         journey = self._arriving = Journey(self._plane, self, asked, self._started)
+        journey.tee.expect(head.length)
         if head.length is not None and head.length > self._plane.bounds.body_bytes:
             journey.break_off(refusal.TOO_LARGE)
         self._waiting.append(journey)
@@ -180,12 +179,7 @@ class Caller(RequestListener):
             self._settle()
 
     def _read(self) -> None:
-        data = self._unread
-        if len(data) > SLICE_BYTES:
-            self._unread = data[SLICE_BYTES:]
-            data = data[:SLICE_BYTES]
-        else:
-            self._unread = b""
+        data, self._unread = self._unread[:SLICE_BYTES], self._unread[SLICE_BYTES:]
         reader = self._reader
         fresh = reader.between and not self._unread
         reader.feed(data, self._plane.bounds)
@@ -203,7 +197,10 @@ class Caller(RequestListener):
             if reader.refusal is not None:
                 if not self._full:
                     self._refuse(reader.refusal)
-            elif self._eof or self._plane.closing:
+            elif self._eof:
+                self._close()
+            elif self._plane.closing:
+                self._plane.count_closed()
                 self._close()
             elif reader.in_head and self._stage == "idle":
                 self.wait("headers", bounds.headers_s)
@@ -219,7 +216,9 @@ class Caller(RequestListener):
         if self._lost:
             return
         unread = bool(self._waiting or self._unread or self._paused)
-        self.read_on(self.CHAMPION)
+        self.hold(self.CHAMPION, False)
+        if close and ended is not None and ended.head.keep_alive:
+            self._plane.count_closed()
         if cut:
             self._cut()
         elif close and (unread or (ended is not None and not ended.body_ended)):
@@ -263,12 +262,9 @@ class Caller(RequestListener):
         self.wait("closing", self._plane.bounds.between_bytes_s)
 
     def _cut(self) -> None:
-        """Ends the connection so that it cannot look like the end of an answer: a reset, not an orderly close."""
+        """Ends the connection so that it cannot look like the end of an answer."""
         self._hear_no_more()
-        with contextlib.suppress(OSError, ValueError):  # one that is gone already
-            now = struct.pack("ii", 1, 0)
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
-        self._transport.abort()
+        reset(self._transport)
 
     def _hear_no_more(self) -> None:
         self._deaf = True
@@ -286,23 +282,13 @@ class Caller(RequestListener):
             self._transport.write(data)
 
     def hold(self, why: int, held: bool) -> None:
-        """A reason to wait stands, or stands no more."""
-        if held:
-            self.hold_back(why)
-        else:
-            self.read_on(why)
-
-    def hold_back(self, why: int) -> None:
         """Reads no more from the caller while any reason to wait stands."""
-        if not self._paused and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._paused |= why
-
-    def read_on(self, why: int) -> None:
-        """This reason to wait stands no more."""
-        if self._paused:
-            self._paused &= ~why
-            if not self._paused and not self._transport.is_closing():
+        was = self._paused
+        self._paused = was | why if held else was & ~why
+        if was != self._paused and not (was and self._paused) and not self._transport.is_closing():
+            if self._paused:
+                self._transport.pause_reading()
+            else:
                 self._transport.resume_reading()
 
     def open_tunnel(self, to: asyncio.Transport) -> None:
@@ -312,10 +298,20 @@ class Caller(RequestListener):
         self._unread = b""
         if came:
             to.write(came)
-        self.read_on(self.PIPELINED)
+        self.hold(self.PIPELINED, False)
         if self._eof and to.can_write_eof():
             to.write_eof()
-        self.wait("tunnel", self._plane.bounds.idle_client_s)
+        self.tunnel_used()
+
+    @property
+    def tunnelling(self) -> bool:
+        """Whether it speaks another protocol with the champion."""
+        return self._tunnel is not None and self._serving is not None
+
+    def tunnel_used(self) -> None:
+        """If there is a tunnel, it may idle anew; but not for a caller who does not read."""
+        if self._tunnel is not None and not self._full:
+            self.wait("tunnel", self._plane.bounds.idle_client_s)
 
     def wait(self, stage: str, seconds: float) -> None:
         """What is waited for now, and how long."""

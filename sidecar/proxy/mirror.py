@@ -18,6 +18,7 @@ from sidecar.wire.trace_context import TraceContext
 if TYPE_CHECKING:
     from sidecar.proxy.challenger import Challenger
     from sidecar.proxy.plane import Plane
+    from sidecar.proxy.rescue import Rescue
     from sidecar.proxy.served_route import ServedRoute
     from sidecar.proxy.tee import Tee
 
@@ -44,6 +45,11 @@ class Mirror:
         return self._plane.span_ids.mint()
 
     @property
+    def rescue(self) -> Rescue:
+        """The border behind which an exchange may fail."""
+        return self._plane.rescue
+
+    @property
     def access_log(self) -> AccessLog | None:
         """Where copies are logged, if anywhere."""
         return self._plane.access_log
@@ -64,14 +70,13 @@ class Mirror:
     ) -> Gathering | None:
         """Opens the exchange of a request that was sent whole, and sends its copies. `at` as in records.Exchange."""
         plane = self._plane
-        body = tee.hand_over()
-        reason = tee.missing or self._why_nothing(len(body))
+        reason = tee.missing or self._why_nothing()
         if reason is not None:
             plane.tally.capture_dropped[reason] += 1
             for challenger in self._due(route, head, request_id):
                 challenger.counts.dropped[reason] += 1
             return None
-        gathering = Gathering(plane, route, head, request_id, at, body, trace)
+        gathering = Gathering(plane, route, head, request_id, at, tee.hand_over(), trace)
         for challenger in self._due(route, head, request_id):
             self._copy(gathering, challenger)
         return gathering
@@ -85,7 +90,7 @@ class Mirror:
             key = head.value_of(route.sticky) or request_id
         return [challenger for challenger in route.challengers if copied(key, challenger.fraction)]
 
-    def _why_nothing(self, size: int) -> str | None:
+    def _why_nothing(self) -> str | None:
         """Why nothing is mirrored or captured at present, whoever the challenger."""
         plane = self._plane
         if plane.draining:
@@ -94,7 +99,7 @@ class Mirror:
             return "control_down"
         if plane.sacrifices.capture:
             return "overload"
-        return "bytes_full" if self.held_bytes + size > plane.mirror_bytes else None
+        return "bytes_full" if self.held_bytes > plane.mirror_bytes else None  # since the table was swapped
 
     def _copy(self, gathering: Gathering, challenger: Challenger) -> None:
         plane = self._plane

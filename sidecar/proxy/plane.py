@@ -21,6 +21,7 @@ from sidecar.proxy.challenger import Challenger
 from sidecar.proxy.known_requests import KnownRequests
 from sidecar.proxy.mirror import Mirror
 from sidecar.proxy.pool import Pool
+from sidecar.proxy.rescue import Rescue
 from sidecar.proxy.served_route import ServedRoute
 from sidecar.proxy.tally import Tally
 from sidecar.records import Exchange
@@ -57,6 +58,7 @@ class Plane:
         self._upstream: ServedRoute | None = None
         self.tally = Tally(worker)
         self.mirror = Mirror(self)
+        self.rescue = Rescue(self)
         self.callers: set[Caller] = set()
         self.known_requests = KnownRequests()
         self.repeats = RepeatBudget()
@@ -194,6 +196,11 @@ class Plane:
             route.ended(status, duration_s)
 
     # --- time ------------------------------------------------------------------------------------------------
+
+    def count_closed(self) -> None:
+        """A caller's connection is closed that would live on: for the pressure, or because the worker stops."""
+        if self.sacrifices.keep_alive and not self.draining:
+            self.tally.sacrificed["keep_alive"] += 1
 
     def weigh(self, pressure_now: float) -> None:
         """Gives up, or takes back, what the present pressure asks for."""

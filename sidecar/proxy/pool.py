@@ -7,10 +7,12 @@ to read, or is closing, is never used. Used by served routes and challengers, ea
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import select
 from collections import deque
 from collections.abc import Callable
-from ssl import SSLContext, SSLError
+from ssl import SSLContext
 from typing import TYPE_CHECKING, cast
 
 from sidecar.decide.routing_table import Bounds, Destination, Trust
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.leg import ConnectionUser
     from sidecar.wire.answer_head import AnswerHead
 
+log = logging.getLogger("sidecar.proxy.pool")
+
+# So many different reasons why there is no connection are logged for one destination.
+REASONS_SAID = 16
 # Answer heads that a pool remembers, and how long one may be; a header that always differs makes it forget them all.
 KNOWN_HEADS = 64
 KNOWN_HEAD_BYTES = 4_096
@@ -47,6 +53,7 @@ class Pool:
         self._idle: deque[Upstream] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._said: set[str] = set()
         self._known: dict[bytes, AnswerHead] = {}
 
     # --- heads -----------------------------------------------------------------------------------------------
@@ -86,7 +93,7 @@ class Pool:
                 or upstream.transport.is_closing()
                 or (idle_s > LOOK_AFTER_S and _readable(upstream))
             ):
-                upstream.transport.close()
+                upstream.close()
                 continue
             upstream.reused = True
             upstream.take(leg)
@@ -114,16 +121,28 @@ class Pool:
                     await self._loop.create_unix_connection(make, to.unix, **tls)  # type: ignore[arg-type]
                 else:
                     await self._loop.create_connection(make, to.host, to.port, **tls)  # type: ignore[call-overload]
-        except (OSError, SSLError, UnicodeError):  # TimeoutError is the first, a name that is no host name the last
-            leg.failed("connect", False, False)
+        except (OSError, UnicodeError) as fault:  # a timeout is the one, and what TLS finds; a bad name the other
+            self._say(fault)
+            ours = isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE)
+            leg.failed("exhausted" if ours else "connect", False, False)
             return
         made.take(leg)
         leg.connected(made)
 
+    def _say(self, fault: Exception) -> None:
+        """Each reason once: whoever looks for it finds it, and a server that is down fills no log."""
+        reason = str(fault) or type(fault).__name__
+        if reason in self._said or len(self._said) >= REASONS_SAID:
+            return
+        self._said.add(reason)
+        to = self._to
+        where = to.unix or f"{to.host}:{to.port}"
+        log.warning("no connection", extra={"fields": {"to": where, "version": to.version, "says": reason}})
+
     def give_back(self, upstream: Upstream, server_idle_s: float | None = None) -> None:
         """A connection whose answer is complete serves the next leg; the server may have told how long it keeps it."""
         if self._closed:
-            upstream.transport.close()
+            upstream.close()
             return
         if server_idle_s is not None:
             # What is on its way when the server's time is over would be lost: stop well before.
@@ -139,13 +158,13 @@ class Pool:
     def tick(self, now: float) -> None:
         """Closes what has idled too long."""
         while self._idle and self._idle[0].idle_since < now - self._idle_s:
-            self._idle.popleft().transport.close()
+            self._idle.popleft().close()
 
     def close(self) -> None:
         """The routing table names this destination no more: legs under way end, then their connections close."""
         self._closed = True
         while self._idle:
-            self._idle.popleft().transport.close()
+            self._idle.popleft().close()
 
 
 def _readable(upstream: Upstream) -> bool:

@@ -48,6 +48,7 @@ class RequestReader:
         self._borders = RequestBorders()
         self._target = b""
         self._headers: Headers = []
+        self._body: list[bytes] = []
         self._undecided = 0  # bytes since the last part of a body, or of a head since it began
         self._in_request = False
         self._upgrade_ignored = False
@@ -78,6 +79,7 @@ class RequestReader:
         self._undecided = len(part) if self.between else self._undecided + len(part)
         while part and self.refusal is None:
             part = self._feed(part)
+        self._tell_body()
         bounds = self._bounds
         if self._undecided > bounds.header_bytes + bounds.target_bytes + LINE_BYTES and not self.between:
             self.refuse(refusal.HEADERS_TOO_LARGE)
@@ -156,13 +158,20 @@ class RequestReader:
 
     def on_body(self, part: bytes) -> None:
         self._undecided = undecided_after(self._undecided, len(part))
-        if self.refusal is None:
-            self._told.body_arrived(part)
+        self._body.append(part)
 
     def on_message_complete(self) -> None:
+        self._tell_body()
         if self.refusal is None and self._in_request:
             self._in_request = False
             self._told.request_ended()
+
+    def _tell_body(self) -> None:
+        """What came of a body in one read, as one part: one that comes in crumbs must not cost a write for each."""
+        parts = self._body
+        if parts and self.refusal is None:
+            self._body = []
+            self._told.body_arrived(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _judge(self, method: bytes) -> None:
         parser = self._parser

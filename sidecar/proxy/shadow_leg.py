@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.upstream import Upstream
 
 
+# What each chunk of an answer counts for beside its bytes: one in crumbs costs our time, however small it is.
+PIECE_BYTES = 256
+
+
 class ShadowLeg(ConnectionUser):
     """One copy. `deadline` is in the loop's seconds."""
 
@@ -77,10 +81,12 @@ class ShadowLeg(ConnectionUser):
         size = len(body)
         limit = self._mirror.answer_bytes
         self._size += size
-        if self._size > limit or not self.challenger.grant(size, limit):
+        pieces = 0 if self._upstream is None or complete else self._upstream.pieces
+        fits = self._size + pieces * PIECE_BYTES <= limit
+        if not fits or not self.challenger.grant(size, limit):
             if not complete:  # else the connection serves others already
                 self._abandon()
-            self._end(None, "too_large")
+            self._end(None, "too_large", ours=fits)
             return
         self._granted += size
         kept = self._gathering.hold(size)
@@ -96,6 +102,8 @@ class ShadowLeg(ConnectionUser):
     def failed(self, kind: str, reused: bool, answer_begun: bool) -> None:
         if kind == "connect":
             self._drop("connect_error")
+        elif kind == "exhausted":
+            self._drop("overload")
         else:
             self._end(None, kind)
 
@@ -103,9 +111,15 @@ class ShadowLeg(ConnectionUser):
         """Its time is over; `unsent` is the reason to count if nothing was sent yet."""
         if self._upstream is None:
             self._drop(unsent)
-        else:
-            self._abandon()
+            return
+        self._abandon()
+        if unsent == "timeout":
             self._end(None, "timeout")
+        elif self._leave():
+            # Cut by ourselves: that says nothing of the challenger, so it must not become evidence.
+            self.challenger.untold(self._epoch)
+            self._gathering.lose(unsent)
+            self._tell(Leg(self.challenger.version, None, None, unsent, 0.0), 0)
 
     def _abandon(self) -> None:
         if self._upstream is not None:
@@ -121,13 +135,15 @@ class ShadowLeg(ConnectionUser):
         self._counts.dropped[reason] += 1
         self._tell(Leg(self.challenger.version, None, None, reason, 0.0), 0)
 
-    def _end(self, answer: Answer | None, error: str | None) -> None:
+    def _end(self, answer: Answer | None, error: str | None, ours: bool = False) -> None:
         if not self._leave():
             return
         latency_s = perf_counter() - self._sent_at
         if error is not None:
             self._counts.errors[error] += 1
-        if answer is not None:
+        if ours:  # for want of our own room: that says nothing of the challenger
+            self.challenger.untold(self._epoch)
+        elif answer is not None:
             self.challenger.well(self._epoch, self._mirror.now())
         else:
             self.challenger.sick(self._epoch, self._mirror.now())
@@ -149,7 +165,7 @@ class ShadowLeg(ConnectionUser):
                 latency_s=None if leg.dropped is not None else leg.latency_s,
                 answer_bytes=self._size,
             )
-        gathering.shadow_ended(leg)
+        self._mirror.rescue.shadow_ended(gathering, leg)
 
     def _leave(self) -> bool:
         """Takes the copy off the books; False if it had ended before."""

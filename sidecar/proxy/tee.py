@@ -27,6 +27,11 @@ class Tee:
         self.unsent_size: int = 0
         self.missing: str | None = None
 
+    def expect(self, length: int | None) -> None:
+        """The body will be so long: if that is too much, room is left to others from the start."""
+        if length is not None and length > self._plane.mirror_body_bytes:
+            self._give_up("body_too_large")
+
     def add(self, part: bytes) -> None:
         """Keeps a part, or gives up the whole."""
         self.size += len(part)

@@ -7,10 +7,12 @@ is ever passed on, and a connection that is not provably at the end of an answer
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from sidecar.proxy.last_words import left_in, spare_of
 from sidecar.wire.answer_head import AnswerHead, MalformedAnswer
 from sidecar.wire.borders import AnswerBorders, undecided_after
 from sidecar.wire.chunks import framed
@@ -32,6 +34,7 @@ class Upstream:
     Attributes:
         sending: the leg still sends its request; after an answer that came early, the connection is not reused.
         reused: it has served another leg before.
+        pieces: in how many the answer's body came so far.
         idle_since: when it was given back, in the loop's seconds.
     """
 
@@ -50,9 +53,12 @@ class Upstream:
         self._undecided = 0  # bytes since the last part of a body, or since the request
         self._informed = 0
         self._tunnel = False
+        self._unsent = False  # much of a request waits for a server that does not read
         self.transport: asyncio.Transport
         self.sending = False
         self.reused = False
+        self.pieces: int = 0
+        self._spare_fd: int = -1
         self.idle_since = 0.0
 
     # --- used by a leg -------------------------------------------------------------------------------------
@@ -64,6 +70,21 @@ class Upstream:
         self._complete = False
         self._heard = False
         self._head = None
+
+    def begin_sending(self) -> None:
+        """The request is sent piece by piece from now on."""
+        self.sending = True
+        self._spare_fd = spare_of(self.transport)
+
+    def end_sending(self) -> None:
+        """The whole request is written."""
+        self.sending = False
+        self._let_go_of_spare()
+
+    def _let_go_of_spare(self) -> None:
+        if self._spare_fd >= 0:
+            os.close(self._spare_fd)
+            self._spare_fd = -1
 
     def send(self, start: bytes, body: bytes, chunked: bool) -> None:
         """Writes a whole request."""
@@ -91,6 +112,13 @@ class Upstream:
         self._leg = None
         self.transport.abort()
 
+    def close(self) -> None:
+        """Nobody needs it any more. What the server has not taken by now, it might never take."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
     # --- asyncio -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,7 +138,7 @@ class Upstream:
             return
         self._heard = True
         head = self._pool.known_answer(data)
-        if head is not None and not leg.to_head and not self.sending:
+        if head is not None and not leg.to_head and not self.sending and not self._unsent:
             self._leg = None
             self._pool.give_back(self)
             leg.answered(head, data[head.size :], True)
@@ -118,6 +146,7 @@ class Upstream:
         self._parts = []
         self._undecided = 0
         self._informed = 0
+        self.pieces = 0
         self._parse(data)
         if self._complete and not self._broken and not leg.to_head:
             self._pool.remember(data, self._head)
@@ -168,13 +197,21 @@ class Upstream:
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._pool.forget(self)
+        if self._spare_fd >= 0:
+            # A server that answers early and closes resets us as we write, and that is noticed before its answer is.
+            last = left_in(self._spare_fd) if self._leg is not None and not self._complete else b""
+            self._let_go_of_spare()
+            if last:
+                self.data_received(last)
         self._fail("reset")
 
     def pause_writing(self) -> None:
+        self._unsent = True
         if self._leg is not None:
             self._leg.sending_paused(True)
 
     def resume_writing(self) -> None:
+        self._unsent = False
         if self._leg is not None:
             self._leg.sending_paused(False)
 
@@ -234,6 +271,7 @@ class Upstream:
         if self._complete:
             self._broken = True
         else:
+            self.pieces += 1
             self._parts.append(part)
 
     def on_message_complete(self) -> None:
@@ -254,8 +292,9 @@ class Upstream:
         if self._complete:
             self._leg = None
             # Given back before the leg is told, so that the caller's next request finds it.
-            if self._broken or self.sending or not head.keep_alive or self.transport.is_closing():
-                self.transport.close()
+            done = not (self._broken or self.sending or self._unsent)
+            if not done or not head.keep_alive or self.transport.is_closing():
+                self.close()
             else:
                 self._pool.give_back(self, head.idle_s)
         leg.answered(head, body, self._complete)

@@ -23,7 +23,8 @@ log = logging.getLogger("sidecar.proxy.watchdog")
 TICK_S = 1.0
 BEAT_S = 0.1
 # A loop that is this late is blocked.
-BLOCKED_S = 0.15
+BLOCKED_S = 0.08
+LOOK_S = 0.05
 # What a beat is later than is typical, from here on, is lost time. What is typical is load, and excuses nobody.
 LOST_FROM_S = 0.05
 LOG_EVERY_S = 10.0
@@ -134,10 +135,10 @@ class _Observer:
 
     def _watch(self) -> None:
         slept_from = monotonic()
-        while not self._over.wait(BLOCKED_S):
+        while not self._over.wait(LOOK_S):
             now = monotonic()
             # Who overslept himself was stopped together with the loop, and cannot say what it did meanwhile.
-            overslept = now - slept_from > 2 * BLOCKED_S
+            overslept = now - slept_from > 3 * LOOK_S
             slept_from = now
             beat_at = self._watchdog.beat_at
             if now - beat_at > BEAT_S + BLOCKED_S and not overslept:

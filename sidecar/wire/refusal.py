@@ -45,7 +45,12 @@ DRAINING = Refusal(503, "draining", "The sidecar is shutting down.", retry_after
 ANSWER_TIMEOUT = Refusal(504, "answer_timeout", "The model server did not answer in time.")
 
 # By how a champion's leg failed.
-OF_FAILURE = {"connect": CONNECT_FAILED, "reset": UPSTREAM_RESET, "malformed": UPSTREAM_MALFORMED}
+OF_FAILURE = {
+    "connect": CONNECT_FAILED,
+    "exhausted": OVERLOADED,
+    "reset": UPSTREAM_RESET,
+    "malformed": UPSTREAM_MALFORMED,
+}
 
 ALL = tuple(value for value in globals().values() if isinstance(value, Refusal))
 

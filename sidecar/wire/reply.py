@@ -24,7 +24,7 @@ def reply_to(asked: RequestHead, head: AnswerHead, own: bytes, body_ended: bool,
     `closing` that no connection lives on at present.
     """
     # RFC 9112 9.5: an answer before the request's end goes out at once, and neither connection lives on.
-    close = closing or not body_ended or not asked.keep_alive or asked.upgrade != b"" or bool(asked.upgrade)
+    close = closing or not body_ended or not asked.keep_alive or asked.upgrade != b""
     open_ended = head.chunked or head.ends_with_connection
     in_chunks = open_ended and not head.bodyless and not asked.http10
     close = close or (open_ended and asked.http10 and not head.bodyless)

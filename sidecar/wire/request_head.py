@@ -297,11 +297,12 @@ class RequestHead:
         return b"".join(parts)
 
     def value_of(self, name: bytes) -> bytes | None:
-        """The first value of an end-to-end header, by its lower-case name."""
+        """The first value of an end-to-end header, by its lower-case name; None too for what differs each time."""
         lines = self.lines
         for at in range(0, len(lines), 4):
             if lines[at].lower() == name:
-                return lines[at + 2].rstrip(_BLANK)
+                value = lines[at + 2].rstrip(_BLANK)
+                return None if value in (_ID_SLOT, _TRACE_SLOT) else value
         return None
 
 

@@ -103,8 +103,3 @@ def begin(ids: SpanIds) -> TraceContext:
 def child_value(context: TraceContext, span_id: bytes) -> bytes:
     """The value that the leg with this span id sends on."""
     return b"00-%s-%s-%s" % (context.trace_id, span_id, context.flags)
-
-
-def child_line(context: TraceContext, span_id: bytes) -> bytes:
-    """The header line that the leg with this span id sends on, with its end."""
-    return b"traceparent: 00-%s-%s-%s\r\n" % (context.trace_id, span_id, context.flags)

@@ -15,7 +15,7 @@ NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "manager",
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError|NotImplemented\b")
 SKIPPED = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b|unittest\.skip")
 # The three borders behind which a fault may not travel on.
-CATCH_ALL = frozenset({"sidecar/control/intake.py", "sidecar/admin/problems.py"})
+CATCH_ALL = frozenset({"sidecar/control/intake.py", "sidecar/admin/problems.py", "sidecar/proxy/rescue.py"})
 PRINTING = ("sidecar/cli/", "sidecar/demo/", "sidecar/supervisor.py", "sidecar/app/")
 BANNED = frozenset(
     {

@@ -281,7 +281,7 @@ class World:
         self.plane.offer = self.offered.append
         self.plane.control_up = control_up
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: Caller(self.plane), "127.0.0.1", 0)
+        self.server = await loop.create_server(lambda: Caller(self.plane), "127.0.0.1", 0)  # type: ignore[arg-type,return-value]
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def stand(self, *scripts: Script, **bounds: Any) -> ModelServer:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from sidecar.decide.routing_table import Destination, copied
+from sidecar.decide.routing_table import BreakerPolicy, Destination, RoutingTable, copied
 from sidecar.records import Answer
 from tests.proxy.scripted import (
     OK,
@@ -411,3 +412,66 @@ async def test_series_exist_before_the_first_request(world: World) -> None:
     assert set(counted.errors.values()) == set(counted.dropped.values()) == {0}
     assert len(counted.errors) == 7
     assert "shutting_down" in counted.dropped
+
+
+@pytest.mark.parametrize("sticky", ["x-request-id", "traceparent"])
+async def test_a_fraction_that_sticks_to_what_differs_each_time_is_decided_by_the_id(world: World, sticky: str) -> None:
+    champion, challenger = await world.model(answering()), await world.model(answering())
+    made = table(champion.at("3"), shadow_of(challenger.at("4"), fraction=0.3))
+    routes = tuple(msgspec.structs.replace(route, sticky=sticky) for route in made.routes)
+    await world.serve(msgspec.structs.replace(made, routes=routes))
+    caller = await world.caller()
+    ids = [b"id-%d" % number for number in range(60)]
+    for number, request_id in enumerate(ids):
+        trace = b"traceparent: 00-%032x-%016x-01" % (number + 1, number + 1)
+        await caller.ask(post(b"{}", b"x-request-id: " + request_id, trace))
+    await world.quiet()
+    chosen = [request_id for request_id in ids if copied(request_id, 0.3)]
+    assert sorted(request.one(b"x-request-id") for request in challenger.requests) == sorted(chosen)
+
+
+async def test_a_body_that_is_kept_for_a_repeat_alone_counts_as_held_too(world: World) -> None:
+    await world.shadowed(silent, answering())
+    world.plane.control_up = False
+    callers = [await world.caller() for _ in range(5)]
+    for caller in callers:
+        caller.send(post(b"x" * 90_000))
+    await until(lambda: sum(world.copies[3].values()) == 5)
+    assert 300_000 < world.plane.mirror.held_bytes <= 400_000
+    for caller in callers:
+        caller.reset()
+    await world.quiet()
+
+
+async def test_copies_from_before_a_new_policy_do_not_move_its_breaker(world: World) -> None:
+    champion, challenger = await world.model(answering()), await world.model(silent)
+
+    def ruled(failures: int) -> RoutingTable:
+        policy = BreakerPolicy(failures=failures)
+        return table(champion.at("3"), shadow_of(challenger.at("4"), breaker=policy), serial=failures)
+
+    await world.serve(ruled(5))
+    await (await world.caller()).ask(post())
+    await until(lambda: challenger.requests)
+    world.plane.swap(ruled(1))
+    world.later(6)
+    await world.quiet()
+    assert (world.copies[2], world.counts.shadows[0].breaker) == ({"timeout": 1}, "closed")
+
+
+async def test_connections_that_are_given_up_under_pressure_are_counted(world: World) -> None:
+    await world.stand()
+    idle, asking, closing = [await world.caller() for _ in range(3)]
+    for caller in (idle, asking, closing):
+        await caller.ask(post())
+    asking.send(post(b"abc")[:-1])
+    await until(lambda: world.counts.inflight)
+    world.plane.weigh(0.91)
+    assert await idle.rest() == b""
+    assert await closing.rest() == b""
+    assert (await asking.ask(b"c")).one(b"connection") == b"close"
+    assert await asking.rest() == b""
+    assert world.counts.sacrificed == {"keep_alive": 3, "requests": 0}
+    world.plane.weigh(0.1)
+    await (await world.caller()).ask(post(b"{}", b"Connection: close"))
+    assert world.counts.sacrificed == {"keep_alive": 3, "requests": 0}

@@ -47,6 +47,8 @@ async def test_a_tunnel_whose_caller_read_slowly_lives_on_and_gets_nothing_of_ou
     await until(lambda: served._full)
     assert len(await caller.reader.readexactly(len(MUCH))) == len(MUCH)
     await until(lambda: not served._full)
+    served.pause_writing()  # once more, by the transport's rules, at the very last byte
+    served.resume_writing()
     world.later(40)  # longer than an answer may pause, less than a tunnel may idle
     speak.set()
     assert await caller.reader.readexactly(3) == b"bye"
