@@ -8,7 +8,7 @@ message is not there at once. Whatever happens to copies and capture cannot be s
 from __future__ import annotations
 
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.proxy.leg import ConnectionUser
 from sidecar.proxy.request_line import log_request
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sidecar.wire.answer_head import AnswerHead
 
 # What is held of a body before the champion's connection stands; beyond it the caller is made to wait.
-UNSENT_BYTES = 262_144
+UNSENT_BYTES: Final = 262_144
 
 
 class Journey(ConnectionUser):
@@ -168,7 +168,7 @@ class Journey(ConnectionUser):
         self._sent_at = perf_counter()
         if self._upstream is not None:
             self._upstream.end_sending()
-        self._caller.wait("answer", plane.bounds.answer_s)
+        self._caller.wait("answer", plane.answer_s)
         if route is None or again or not self._copied:
             return
         sent_s = self._sent_at - self.started

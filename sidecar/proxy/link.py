@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.plane import Plane
 
 # Offered exchanges are written together: after this long, or as soon as this many bytes wait.
-BATCH_S = 0.02
-BATCH_BYTES = 65_536
+BATCH_S: Final = 0.02
+BATCH_BYTES: Final = 65_536
 
 
 class Link(asyncio.Protocol):

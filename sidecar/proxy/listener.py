@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 NEVER = float("inf")
 # How long a caller whose request was refused midway may go on sending before its connection is cut.
-LINGER_S = 2.0
+LINGER_S: Final = 2.0
 # So much is understood at once: it bounds how many pipelined requests can wait.
-SLICE_BYTES = 32_768
+SLICE_BYTES: Final = 32_768
 # So much of an answer may wait for a caller that does not read, before its model server is made to wait.
-UNREAD_BYTES = 65_536
+UNREAD_BYTES: Final = 65_536
 # So many callers above limits.connections are told that there is no room; more are cut without a word.
-POLITELY_REFUSED = 128
+POLITELY_REFUSED: Final = 128
 
 
 class Caller(RequestListener):
@@ -226,7 +226,7 @@ class Caller(RequestListener):
         elif close:
             self._close()
         else:
-            self.wait("idle", self._plane.bounds.idle_client_s)
+            self.wait("idle", self._plane.idle_client_s)
             if not self._advancing and (unread or self._eof or self._plane.closing or not self._reader.between):
                 self._advance()
 

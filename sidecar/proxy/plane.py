@@ -99,6 +99,8 @@ class Plane:
         self.body_bytes: int = bounds.body_bytes
         self.mirror_bytes: int = bounds.mirror_bytes
         self.mirror_body_bytes: int = bounds.mirror_body_bytes
+        self.answer_s: float = bounds.answer_s
+        self.idle_client_s: float = bounds.idle_client_s
         self._traced = table.trace
         self._pools = {}
         challengers = self._challengers

@@ -13,7 +13,7 @@ import select
 from collections import deque
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.decide.routing_table import Bounds, Destination, Trust
 from sidecar.proxy.upstream import Upstream
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("sidecar.proxy.pool")
 
 # So many different reasons why there is no connection are logged for one destination.
-REASONS_SAID = 16
+REASONS_SAID: Final = 16
 # Answer heads that a pool remembers, and how long one may be; a header that always differs makes it forget them all.
-KNOWN_HEADS = 64
-KNOWN_HEAD_BYTES = 4_096
+KNOWN_HEADS: Final = 64
+KNOWN_HEAD_BYTES: Final = 4_096
 # A connection that idled less than this was looked at by the loop itself a moment ago.
-LOOK_AFTER_S = 0.01
+LOOK_AFTER_S: Final = 0.01
 
 
 class Pool:

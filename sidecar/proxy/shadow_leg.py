@@ -6,7 +6,7 @@ Invariants: a copy is never repeated; it ends exactly once, and then nothing of 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.proxy.gathering import Gathering, answer_of, error_of
 from sidecar.proxy.leg import ConnectionUser
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # What each chunk of an answer counts for beside its bytes: one in crumbs costs our time, however small it is.
-PIECE_BYTES = 256
+PIECE_BYTES: Final = 256
 
 
 class ShadowLeg(ConnectionUser):

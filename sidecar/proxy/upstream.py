@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sidecar.proxy.pool import Pool
 
 # More interim answers than this before the final one are no information any more.
-INTERIM_ANSWERS = 16
+INTERIM_ANSWERS: Final = 16
 # A larger body is handed to the socket as it is, instead of being joined with its head.
-JOINED_BYTES = 16_384
+JOINED_BYTES: Final = 16_384
 
 
 class Upstream:
@@ -77,9 +77,8 @@ class Upstream:
         self._spare_fd = spare_of(self.transport)
 
     def end_sending(self) -> None:
-        """The whole request is written."""
+        """The whole request is written, though not all of it may have left."""
         self.sending = False
-        self._let_go_of_spare()
 
     def _let_go_of_spare(self) -> None:
         if self._spare_fd >= 0:
@@ -93,6 +92,7 @@ class Upstream:
         elif len(body) <= JOINED_BYTES:
             self.transport.write(start + body)
         else:
+            self._spare_fd = spare_of(self.transport)
             self.transport.writelines((start, body))
 
     def hold(self, held: bool) -> None:
@@ -138,7 +138,7 @@ class Upstream:
             return
         self._heard = True
         head = self._pool.known_answer(data)
-        if head is not None and not leg.to_head and not self.sending and not self._unsent:
+        if head is not None and not leg.to_head and not self.sending and not self._unsent and self._spare_fd < 0:
             self._leg = None
             self._pool.give_back(self)
             leg.answered(head, data[head.size :], True)
@@ -291,6 +291,7 @@ class Upstream:
         self._parts = []
         if self._complete:
             self._leg = None
+            self._let_go_of_spare()
             # Given back before the leg is told, so that the caller's next request finds it.
             done = not (self._broken or self.sending or self._unsent)
             if not done or not head.keep_alive or self.transport.is_closing():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-LAST_CHUNK = b"0\r\n\r\n"
+from typing import Final
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def chunk(part: bytes) -> bytes:
