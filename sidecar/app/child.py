@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 
@@ -116,4 +117,5 @@ class Child:
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                # Not by Popen, which looks first whether it has ended, and takes its exit code from the one who waits.
+                os.kill(self._process.pid, number)

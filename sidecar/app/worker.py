@@ -21,7 +21,7 @@ import uvloop
 
 from sidecar.app.listening import BACKLOG
 from sidecar.app.stopping import stop_when_told
-from sidecar.decide.pressure import SHADOW_AT, pressure
+from sidecar.decide.pressure import FULL_QUEUE, SHADOW_AT, pressure
 from sidecar.decide.routing_table import RoutingTable
 from sidecar.proxy.access_log import AccessLog
 from sidecar.proxy.drain import drain
@@ -109,7 +109,8 @@ class Worker:
         if pressed >= SHADOW_AT:
             give_back()
             pressed = pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s)
-        return max(pressed, descriptors_used())
+        # Who is connected must not suffer for those who come: for want of descriptors only copies are given up.
+        return max(pressed, min(FULL_QUEUE, descriptors_used()))
 
     def _forgive(self, lost_s: float) -> None:
         """Whoever was waited for in that time may have done his part, and nobody here could look: he has it again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -116,7 +117,9 @@ async def process(arguments: list[str], ready: str) -> AsyncIterator[str]:
         yield line
     finally:
         if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                # Not by Popen, which looks first whether it has ended, and takes its exit code from the one who waits.
+                os.kill(child.pid, signal.SIGTERM)
             try:
                 await asyncio.wait_for(child.wait(), _STOP_S)
             except TimeoutError:

@@ -7,7 +7,9 @@ are whole before anything can be answered. Not for TLS, where the bytes mean not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 
 READ_BYTES = 65_536
 MOST_BYTES = 1_048_576
@@ -25,16 +27,11 @@ def spare_of(transport: asyncio.Transport) -> int:
 
 
 def left_in(descriptor: int) -> bytes:
-    """What lies there unread, without waiting."""
+    """What lies there unread, without waiting; then the descriptor is closed."""
     parts: list[bytes] = []
     size = 0
-    while size < MOST_BYTES:
-        try:
-            part = os.read(descriptor, READ_BYTES)
-        except OSError:  # nothing more, or the reset itself
-            break
-        if not part:
-            break
-        parts.append(part)
-        size += len(part)
+    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(OSError):  # no more, or the reset itself
+        while size < MOST_BYTES and (part := connection.recv(READ_BYTES, socket.MSG_DONTWAIT)):
+            parts.append(part)
+            size += len(part)
     return b"".join(parts)

@@ -199,9 +199,9 @@ class Upstream:
         self._pool.forget(self)
         if self._spare_fd >= 0:
             # A server that answers early and closes resets us as we write, and that is noticed before its answer is.
-            last = left_in(self._spare_fd) if self._leg is not None and not self._complete else b""
-            self._let_go_of_spare()
-            if last:
+            last = left_in(self._spare_fd)
+            self._spare_fd = -1
+            if last and self._leg is not None:
                 self.data_received(last)
         self._fail("reset")
 
