@@ -77,8 +77,12 @@ class Mirror:
                 challenger.counts.dropped[reason] += 1
             return None
         gathering = Gathering(plane, route, head, request_id, at, tee.hand_over(), trace)
-        for challenger in self._due(route, head, request_id):
-            self._copy(gathering, challenger)
+        try:
+            for challenger in self._due(route, head, request_id):
+                self._copy(gathering, challenger)
+        except BaseException:
+            gathering.forget()  # nobody else knows of it, so nobody would give back what it holds
+            raise
         return gathering
 
     def _due(self, route: ServedRoute, head: RequestHead, request_id: bytes) -> list[Challenger]:

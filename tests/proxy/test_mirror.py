@@ -475,3 +475,17 @@ async def test_connections_that_are_given_up_under_pressure_are_counted(world: W
     world.plane.weigh(0.1)
     await (await world.caller()).ask(post(b"{}", b"Connection: close"))
     assert world.counts.sacrificed == {"keep_alive": 3, "requests": 0}
+
+
+async def test_copies_that_fail_to_begin_cost_the_caller_nothing_and_leave_nothing_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> bool:
+        raise RuntimeError("a fault of our own, where the body is already counted")
+
+    await world.shadowed(answering(), answering(), shadow={"fraction": 0.5})
+    monkeypatch.setattr("sidecar.proxy.mirror.copied", fault)
+    assert (await (await world.caller()).ask(post(b"x" * 1_000))).status == 200
+    assert world.capture_dropped == {"failed": 1}
+    await world.quiet()
+    assert world.offered == []
