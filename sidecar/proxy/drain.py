@@ -7,6 +7,8 @@ import asyncio
 from sidecar.proxy.link import Link
 from sidecar.proxy.plane import Plane
 
+# What was accepted before is a caller only in the loop's next turn.
+ACCEPT_S = 0.02
 FLUSH_S = 2.0
 LOG_S = 1.0
 
@@ -18,6 +20,7 @@ async def drain(plane: Plane, server: asyncio.AbstractServer, link: Link) -> boo
     plane.draining = True
     link.draining()
     server.close()
+    await asyncio.sleep(ACCEPT_S)
     for caller in list(plane.callers):
         caller.drain()
     # Not only every request served: what was written has left, too. Tunnels have no end of their own: they may stay

@@ -32,17 +32,16 @@ LINGER_S: Final = 2.0
 SLICE_BYTES: Final = 32_768
 # So much of an answer may wait for a caller that does not read, before its model server is made to wait.
 UNREAD_BYTES: Final = 65_536
+# A worker that stops lets a connection without a request yet have this long to begin: its request may be on its way.
+BEGIN_S: Final = 1.0
 # So many callers above limits.connections are told that there is no room; more are cut without a word.
 POLITELY_REFUSED: Final = 128
 
 
 class Caller(RequestListener):
-    """One connection from a client; an asyncio protocol in all but name, since a compiled class has no such base.
+    """One connection from a client; an asyncio protocol in all but name, since a compiled class has no such base."""
 
-    Attributes:
-        PIPELINED, CHAMPION: the reasons for which nothing is read from it.
-    """
-
+    # The reasons for which nothing is read from it.
     PIPELINED: Final = 1
     CHAMPION: Final = 2
 
@@ -76,10 +75,10 @@ class Caller(RequestListener):
             self._cut()
             return
         plane.callers.add(self)
-        if room <= 0 or plane.draining:
-            self._refuse(refusal.DRAINING if plane.draining else refusal.OVERLOADED)
+        if room <= 0:
+            self._refuse(refusal.OVERLOADED)
         else:
-            self.wait("idle", plane.bounds.idle_client_s)
+            self.wait("idle", BEGIN_S if plane.draining else plane.bounds.idle_client_s)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -192,18 +191,16 @@ class Caller(RequestListener):
         """Nothing more can be done now: what is waited for?"""
         reader, bounds = self._reader, self._plane.bounds
         if self._serving is None and not self._waiting:
-            if self._plane.draining and reader.in_head:
-                reader.refuse(refusal.DRAINING)
             if reader.refusal is not None:
                 if not self._full:
                     self._refuse(reader.refusal)
             elif self._eof:
                 self._close()
-            elif self._plane.closing:
+            elif self._plane.closing and not self._begins():
                 self._plane.count_closed()
                 self._close()
             elif reader.in_head and self._stage == "idle":
-                self.wait("headers", bounds.headers_s)
+                self.wait("headers", BEGIN_S if self._plane.draining else bounds.headers_s)
         elif self._eof and self._arriving is not None and not self._unread:
             reader.refuse(refusal.MALFORMED)  # its body will never be whole
             self._arriving.break_off(refusal.MALFORMED)
@@ -318,8 +315,6 @@ class Caller(RequestListener):
         self._stage = stage
         self.deadline = self._plane.now() + seconds
 
-    # --- used by the plane -----------------------------------------------------------------------------------
-
     def look_at_rate(self, now: float) -> None:
         """A body that drips is let go before its time, unless it is the champion that takes no more of it."""
         journey, bounds = self._serving, self._plane.bounds
@@ -332,8 +327,10 @@ class Caller(RequestListener):
     def expire(self) -> None:
         """The deadline of the present stage passed."""
         if self._stage == "headers":
-            self._reader.refuse(refusal.HEADERS_TIMEOUT)
+            self._reader.refuse(refusal.DRAINING if self._plane.draining else refusal.HEADERS_TIMEOUT)
             self._advance()
+        elif self._stage == "idle":
+            self._close()
         elif self._serving is None or self._stage == "reading":
             self._cut()
         else:
@@ -342,5 +339,12 @@ class Caller(RequestListener):
             self._serving.expire("answer" if blocked else self._stage)
 
     def drain(self) -> None:
-        """The worker stops: an idle connection closes now, a busy one after its answer."""
-        self._advance()
+        """No connection lives on: an idle one closes now, a busy one after its answer, a new one if none comes soon."""
+        if self._serving is None and self._begins():
+            self.wait(self._stage, BEGIN_S)
+        else:
+            self._advance()
+
+    def _begins(self) -> bool:
+        """Whether its first request is still to come, or a head is half here."""
+        return self._started == 0.0 or self._reader.in_head

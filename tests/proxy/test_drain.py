@@ -20,14 +20,17 @@ async def test_idle_connections_close_and_a_request_in_flight_gets_its_answer(wo
     go = asyncio.Event()
 
     async def script(connection: Connection) -> None:
-        await connection.request()
+        if (await connection.request()).head.startswith(b"GET"):
+            connection.send(OK)
+            await connection.request()
         await go.wait()
         connection.send(OK)
 
     champion = await world.stand(script)
     idle, busy = await world.caller(), await world.caller()
+    assert (await idle.ask(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")).status == 200
     busy.send(post())
-    await until(lambda: champion.requests and len(world.plane.callers) == 2)
+    await until(lambda: len(champion.requests) == 2 and len(world.plane.callers) == 2)
     draining = begin(world)
     assert await idle.rest() == b""
     go.set()
@@ -51,22 +54,36 @@ async def test_an_answer_that_was_written_but_not_taken_yet_is_waited_for(world:
     assert await draining is True
 
 
-async def test_a_half_read_head_is_refused_and_a_late_caller_too(world: World) -> None:
-    await world.stand(silent)
-    half, busy = await world.caller(), await world.caller()
-    half.send(b"GET / HT")
-    busy.send(post())
-    await until(lambda: [c for c in world.plane.callers if c._reader.in_head] and world.counts.inflight)
-    late = await world.caller()
-    world.plane.draining = True
-    await asyncio.sleep(0)
+async def test_a_caller_that_came_before_the_end_is_served_if_its_request_comes_soon(world: World) -> None:
+    await world.stand(answering())
+    new, half = await world.caller(), await world.caller()
+    request = post()
+    half.send(request[:20])
+    await until(lambda: [c for c in world.plane.callers if c._reader.in_head] and len(world.plane.callers) == 2)
+    # Accepted, and no caller yet when the drain begins.
+    accepted = await world.caller()
     draining = begin(world)
+    await until(lambda: world.plane.draining)
+    for caller, rest in ((new, request), (half, request[20:]), (accepted, request)):
+        caller.send(rest)
+        answer = await caller.answer()
+        assert (answer.status, answer.one(b"connection")) == (200, b"close")
+        assert await caller.rest() == b""
+    assert await draining is True
+
+
+async def test_who_begins_no_request_soon_is_let_go(world: World) -> None:
+    await world.stand(answering())
+    half, new = await world.caller(), await world.caller()
+    half.send(b"GET / HT")
+    await until(lambda: [c for c in world.plane.callers if c._reader.in_head] and len(world.plane.callers) == 2)
+    draining = begin(world)
+    await until(lambda: all(caller.deadline <= world.plane.now() + 1.0 for caller in world.plane.callers))
+    world.later(2)
     answer = await half.answer()
     assert (answer.status, answer.one(b"sidecar-error"), answer.one(b"retry-after")) == (503, b"draining", b"1")
+    assert await new.rest() == b""
     half.close()
-    await late.rest()
-    world.later(61)
-    assert (await busy.answer()).status == 504
     assert await draining is True
 
 

@@ -247,7 +247,7 @@ async def test_idle_callers_are_let_go(world: World) -> None:
     assert len(world.plane.callers) == 2
     world.later(2)
     await until(lambda: not world.plane.callers)
-    assert await never_spoke.is_cut()
+    assert await never_spoke.rest() == b""
 
 
 async def test_one_who_never_takes_the_refusal_does_not_stay(world: World) -> None:
