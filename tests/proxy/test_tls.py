@@ -148,13 +148,13 @@ async def test_callers_that_come_and_go_leave_no_line_in_the_log(
 async def command(*words: str, given: bytes = b"") -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *words,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={"PATH": os.environ["PATH"]},
     )
     async with asyncio.timeout(10):
-        said, _ = await process.communicate(given)
+        said, _ = await process.communicate(given or None)
     return process.returncode or 0, said.decode(errors="replace")
 
 
