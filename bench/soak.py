@@ -23,6 +23,7 @@ from time import monotonic, sleep
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import child, load, nginx, process, programs, traffic, whole_sidecar
+from bench.build import builds, described
 from bench.churn import Churn
 from bench.stand import UNABLE, cores
 from bench.trend import MIB, Sample, trend
@@ -103,10 +104,18 @@ def _soak(seconds: int, rate_per_s: float) -> int:
         stage = Stage()
         stack.callback(stage.close)
         ports = {"data": data, "admin": admin}
+        build, _pure = builds(None)
         running = whole_sidecar.running(
-            folder / "sidecar", ports, champion=champion, challenger=champion, core=core, load_core=load_core
+            folder / "sidecar",
+            ports,
+            champion=champion,
+            challenger=champion,
+            core=core,
+            load_core=load_core,
+            build=build,
         )
         sidecar = stack.enter_context(running)
+        print(f"the sidecar: {described(build, sidecar.pids['worker'])}", flush=True)
         script = load.write_script(folder / "requests.lua", traffic.bodies(), rate_per_s)
         load.run(f"{sidecar.url}{SHADOWED}", script, 1)  # connections and first buffers are no growth
         watch = Watch(sidecar)
