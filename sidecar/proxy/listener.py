@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 # How long a caller whose request was refused midway may go on sending before its connection is cut.
 LINGER_S: Final = 2.0
-# So much is understood at once: it bounds how many pipelined requests can wait.
-SLICE_BYTES: Final = 32_768
 # So much of an answer may wait for a caller that does not read, before its model server is made to wait.
 UNREAD_BYTES: Final = 65_536
 # A worker that stops lets a connection without a request yet have this long to begin: its request may be on its way.
@@ -178,13 +176,13 @@ class Caller(RequestListener):
             self._settle()
 
     def _read(self) -> None:
-        data, self._unread = self._unread[:SLICE_BYTES], self._unread[SLICE_BYTES:]
-        reader = self._reader
-        fresh = reader.between and not self._unread
-        reader.feed(data, self._plane.bounds)
+        reader, data = self._reader, self._unread
+        fresh = reader.between
+        rest = reader.feed(data, self._plane.bounds)
+        self._unread = b"" if self._deaf else rest
         if reader.refusal is not None and self._arriving is not None:
             self._arriving.break_off(reader.refusal)
-        elif fresh and reader.between and len(self._waiting) == 1 and self._waiting[0].why is None:
+        elif fresh and not self._unread and reader.between and len(self._waiting) == 1 and self._waiting[0].why is None:
             self._plane.known_requests.remember(data, self._waiting[0].head)
 
     def _settle(self) -> None:

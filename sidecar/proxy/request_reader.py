@@ -7,6 +7,8 @@ Parsing is httptools' work, judging a head `wire`'s. Used by `listener`, one for
 
 from __future__ import annotations
 
+from typing import Final
+
 import httptools
 
 from sidecar.decide.routing_table import Bounds
@@ -15,6 +17,8 @@ from sidecar.wire.borders import RequestBorders, undecided_after
 from sidecar.wire.refusal import Refusal
 from sidecar.wire.request_head import Headers, Refused, RequestHead, given_id
 
+# No request begins to be understood behind so much at once: it bounds how many pipelined ones can wait.
+SLICE_BYTES: Final = 32_768
 # What a head has beside its target and its headers: a method, a version, line ends.
 LINE_BYTES = 64
 
@@ -59,14 +63,16 @@ class RequestReader:
         self.refused_id: bytes | None = None
         self.refused_head = False  # the refused request is a HEAD: its answer has no body
 
-    def feed(self, data: bytes, bounds: Bounds) -> None:
-        """Reads some bytes."""
+    def feed(self, data: bytes, bounds: Bounds) -> bytes:
+        """Reads some bytes; returns what is left for later, since so many requests at once are enough."""
         self._bounds = bounds
         at = 0
-        while at < len(data) and self.refusal is None and not self.upgrading:
+        while at < min(len(data), SLICE_BYTES) and self.refusal is None and not self.upgrading:
             at = self._feed_part(data, at)
-        if self.upgrading:
-            self.rest += data[at:]
+        if not self.upgrading:
+            return data[at:]
+        self.rest += data[at:]
+        return b""
 
     def _feed_part(self, data: bytes, at: int) -> int:
         """Feeds the parser what comes next: a head, or a body, or as much of it as is here. Where that ended."""
