@@ -7,21 +7,24 @@ TWIN := tests/wire tests/proxy tests/decide/test_breaker.py tests/decide/test_ce
 # Some of the sidecar's own faults are brought in by replacing methods, which an extension does not let itself be done.
 TWIN_CHAOS := $(filter-out %/test_own_faults.py,$(wildcard tests/chaos/test_*.py))
 COMPILED := SIDECAR_TWIN=compiled PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1
+# Most tests wait for processes that they started, so two run at a time; not those that crowd the machine themselves.
+PYTEST := $(BIN)/python -m pytest --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test compiled lint bench soak example-flights lock clean
+.PHONY: demo test compiled lint bench soak example-flights example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
 
 # Twice where it counts: what is compiled has the same tests as its source. Python's safe path keeps this folder, where
 # the sources lie, off the front of the search path; children inherit both variables.
-test: .venv/test lint compiled
-	$(BIN)/python -m pytest
-	$(COMPILED) $(BIN)/python -m pytest $(TWIN)
+test: .venv/test .venv-mlflow/ready lint compiled
+	$(PYTEST) --numprocesses 2 --ignore tests/chaos
+	$(PYTEST) tests/chaos
+	$(COMPILED) $(PYTEST) --numprocesses 2 $(TWIN)
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -44,6 +47,10 @@ soak: .venv/test compiled
 
 example-flights: .venv-examples/ready
 	.venv-examples/bin/python -m examples.flights
+
+# A baseline built by Ray's tasks on this machine, as on a cluster; exits with 1 if it is not that of one process.
+example-ray: .venv-ray/ready
+	.venv-ray/bin/python -m examples.baseline_on_ray
 
 build/compiled/.made: hatch_build.py pyproject.toml locks/build.txt $(shell find sidecar registry_client -type f ! -name '*.pyc')
 	rm -rf build/wheel build/unpacked
@@ -73,13 +80,28 @@ build/compiled/.made: hatch_build.py pyproject.toml locks/build.txt $(shell find
 	.venv-examples/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+# Apart from the others: Ray brings much that nothing else needs.
+.venv-ray/ready: locks/ray.txt pyproject.toml
+	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/ray.txt
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# A real MLflow, which the registry's tests start: its packages would not live beside ours.
+.venv-mlflow/ready: locks/mlflow.txt
+	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/mlflow.txt
+	touch $@
+
 # Needs `uv`; run after a change of the dependencies in pyproject.toml.
 LOCK := uv pip compile --quiet --universal --no-emit-index-url --no-annotate --generate-hashes pyproject.toml
 lock:
 	$(LOCK) -o locks/core.txt
 	$(LOCK) --extra test --group build -c locks/core.txt -o locks/test.txt
 	$(LOCK) --extra examples -o locks/examples.txt
+	$(LOCK) --extra ray -c locks/core.txt -o locks/ray.txt
 	$(subst pyproject.toml,--group build,$(LOCK)) -c locks/test.txt -o locks/build.txt
+	$(subst pyproject.toml,locks/mlflow.in,$(LOCK)) -o locks/mlflow.txt
 
 clean:
-	rm -rf .venv .venv-examples build .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-examples .venv-mlflow .venv-ray build .cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""`python -m bench`: the sidecar's data plane beside nginx and Envoy, every target in one run.
+"""`python -m bench`: the sidecar's data plane beside nginx and Envoy, its baselines beside whylogs, in one run.
 
 Exit code 0 when it was measured, whatever the figures say; 2 when it could not be: a program is missing, one core only.
 """
@@ -15,16 +15,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from bench import build, chart, lone_worker, programs, report
+from bench import build, chart, lone_worker, profilers, programs, report
 from bench.report import Machine
 from bench.result import Result
 from bench.rows import (
     aborts,
+    alias_move,
+    baseline_build,
     control_faults,
     cost,
     idle_clients,
     large_bodies,
     latency,
+    registry_reads,
     sick_challenger,
     stale_champion,
 )
@@ -42,6 +45,9 @@ ROWS: dict[str, Callable[[Stand], Result]] = {
     "control": control_faults.measure,
     "stale": stale_champion.measure,
     "aborts": aborts.measure,
+    "baseline": baseline_build.measure,
+    "registry": registry_reads.measure,
+    "alias": alias_move.measure,
 }
 PROGRAMS = (*programs.PACKAGES, programs.ENVOY)
 
@@ -70,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(ending, lambda *_: sys.exit(143))  # so that everything that was started is stopped
     try:
         programs.require(install=given.install, programs=PROGRAMS)
+        if "baseline" in (given.only or ROWS):
+            profilers.require(install=given.install)
         _bench(given)
     except UNABLE as error:
         print(f"bench: {error}", file=sys.stderr)

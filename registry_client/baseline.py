@@ -3,7 +3,8 @@
 Invariant: a Baseline that `from_json` or `to_json` returned is consistent (counts fit their cells, edges ascend,
 names differ, every number is finite) and its digest is that of its content: sha256 over the document as JSON with
 sorted keys, without spaces, without members that have their default, without `digest`. It does no I/O and builds
-nothing. Read by the drift watcher, written by `from_columns` and `build`, stored by registries.
+nothing. Read by the drift watcher, written by table summaries, stored by registries. Members that have a default may
+be added without a new format.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ class FeatureBaseline(
 
     `counts` has the layout of `cells.count`. Numeric columns have `edges`, 512 equal-mass `quantiles` (values that
     occurred, ascending), `log_histogram` and the figures over finite values: `minimum`, `maximum`, `mean`, `sd`
-    (population), `integers_share`. Categorical columns have `categories` and `tail`. `n` counts rows, those with
-    `missing` and `wrong_type` included. `importance` is the model's, where the builder knew it.
+    (population), `integers_share`. Categorical columns have `categories` and `tail`; `categories_sampled` says that
+    there were more different texts than could be counted, so that some count as never seen in training, too. `n`
+    counts rows, those with `missing` and `wrong_type` included. `importance` is the model's, where the builder knew it.
+    `natural_variation` (nats) and `overdispersion` (a factor) say how much the `blocks` of time of the training set
+    differ in these cells beyond chance (see `natural_variation`); 0 blocks: unknown, and these two are 0 and 1.
     """
 
     name: _Name
@@ -59,6 +63,10 @@ class FeatureBaseline(
     sd: float | None = None
     integers_share: float | None = None
     importance: float | None = None
+    natural_variation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    overdispersion: Annotated[float, msgspec.Meta(ge=1)] = 1.0
+    blocks: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    categories_sampled: bool = False
 
     @cached_property
     def cells(self) -> Cells:
@@ -69,10 +77,14 @@ class FeatureBaseline(
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Where the rows came from: a name for people, and the digest of the file if it was one."""
+    """Where the rows came from: a name for people, how many `files`, and their digest.
+
+    The digest of one file is its sha256; of several, that of the lines `<sha256 in hex>  <name>`, sorted.
+    """
 
     name: Annotated[str, msgspec.Meta(max_length=4_096)] = ""
     digest: str | None = None
+    files: _Count = 0
 
 
 class OutcomeBaseline(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -82,6 +94,30 @@ class OutcomeBaseline(msgspec.Struct, frozen=True, omit_defaults=True, forbid_un
     n: _Count
     missing: _Count
     positives: _Count | None = None
+
+
+class TimeBlocks(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How the rows were told apart by time: by the `column`, into `blocks` of so many days (UTC); `undated` without."""
+
+    column: _Name
+    blocks: Annotated[int, msgspec.Meta(ge=0, le=64)]
+    days_per_block: _Count
+    first_day: str | None = None
+    last_day: str | None = None
+    undated: _Count = 0
+
+
+class Calibration(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The prediction against the outcome 0/1, in bins: bin i holds scores with `edges[i] <= score < edges[i+1]`.
+
+    `counts` rows with a score and a known outcome, of which `positives` were positive; `means` are those of the
+    scores (the middle of an empty bin).
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[_Count, ...]
+    positives: tuple[_Count, ...]
+    means: tuple[float, ...]
 
 
 class Baseline(msgspec.Struct, frozen=True, dict=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -96,6 +132,8 @@ class Baseline(msgspec.Struct, frozen=True, dict=True, kw_only=True, omit_defaul
     version: str | None = None
     prediction: FeatureBaseline | None = None
     outcome: OutcomeBaseline | None = None
+    time: TimeBlocks | None = None
+    calibration: Calibration | None = None
     digest: str = ""
 
     @cached_property
@@ -170,6 +208,30 @@ def _check(baseline: Baseline) -> None:
     outcome = baseline.outcome
     if outcome and (outcome.n + outcome.missing != baseline.rows or (outcome.positives or 0) > outcome.n):
         raise InvalidDocument(f"the outcome {outcome.name[:80]!r} of the baseline does not add up to its rows")
+    if fault := next(_calibration_faults(baseline), None):
+        raise InvalidDocument(f"the calibration of the baseline: {fault}")
+    if baseline.time is not None and baseline.time.undated > baseline.rows:
+        raise InvalidDocument("more rows of the baseline are undated than there are")
+
+
+def _calibration_faults(baseline: Baseline) -> Iterator[str]:
+    calibration = baseline.calibration
+    if calibration is None:
+        return
+    if baseline.prediction is None or baseline.outcome is None:
+        yield "it needs a prediction and an outcome"
+    bins = len(calibration.counts)
+    lengths = (len(calibration.edges), len(calibration.positives), len(calibration.means))
+    if not bins or lengths != (bins + 1, bins, bins):
+        yield f"{bins} counts need {bins + 1} edges, and as many positives and means as counts"
+    if not all(map(math.isfinite, (*calibration.edges, *calibration.means))):
+        yield "an edge or mean is not finite"
+    if any(left >= right for left, right in pairwise(calibration.edges)):
+        yield "edges must ascend"
+    if any(positive > count for positive, count in zip(calibration.positives, calibration.counts, strict=False)):
+        yield "a bin has more positives than rows"
+    if sum(calibration.counts) > baseline.rows:
+        yield "it counts more rows than there are"
 
 
 def _faults(feature: FeatureBaseline, rows: int) -> Iterator[str]:
@@ -190,6 +252,8 @@ def _faults(feature: FeatureBaseline, rows: int) -> Iterator[str]:
         yield f"missing and wrong_type are {feature.missing}, {feature.wrong_type}, but counted {at_ends}"
     if feature.importance is not None and not math.isfinite(feature.importance):
         yield "the importance is not finite"
+    if not math.isfinite(feature.natural_variation + feature.overdispersion):
+        yield "the natural variation or over-dispersion is not finite"
     yield from _numeric_faults(feature) if feature.kind == "numeric" else _categorical_faults(feature)
 
 

@@ -175,6 +175,10 @@ class CategoricalCells:
             labels.append(label)
         return (*labels, *others)
 
+    def cell_of(self, text: str) -> int:
+        """Where one known or unknown text is counted."""
+        return self._lookup.get(text, self.unseen_index)
+
     def count(self, column: Column) -> Counts:
         """Count a column: int64 of shape (size,), summing to the length of the column."""
         return self.count_tally(categories_in(column))
@@ -183,7 +187,7 @@ class CategoricalCells:
         """Count a column that is a tally already."""
         counts = np.zeros(self.size, dtype=np.int64)
         for text, count in tally.texts.items():
-            counts[self._lookup.get(text, self.unseen_index)] += count
+            counts[self.cell_of(text)] += count
         counts[self.unseen_index] += tally.unlisted
         counts[self.missing_index] += tally.missing
         counts[self.wrong_type_index] += tally.wrong_type
@@ -207,30 +211,44 @@ def numeric_cells(values: NDArray[np.float64], target: int = TARGET_CELLS) -> Nu
     >>> numeric_cells(np.arange(1000.0), target=4).edges
     (0.0, 250.0, 500.0, 750.0, 999.0000000000001)
     """
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    finite = values[np.isfinite(values)] + 0.0  # -0.0 is the same number as 0.0 and prints worse
+    distinct, repeats = np.unique(finite, return_counts=True)
+    return cells_between(distinct, distinct, repeats, target)
+
+
+def cells_between(
+    lows: NDArray[np.float64], highs: NDArray[np.float64], counts: Counts, target: int | None = None
+) -> NumericCells:
+    """Quantile cells of values known by ascending ranges: `counts[i]` of them from `lows[i]` to `highs[i]`.
+
+    As `numeric_cells`, with ranges for values: a range that holds 1/(2 target) of the mass gets a cell to itself, and
+    no edge lies inside a range, so the ranges are counted exactly by these cells.
+    """
+    if not lows.size:
         raise ValueError("numeric cells need at least one finite number")
-    finite = np.clip(finite, -_LARGEST, _LARGEST) + 0.0  # -0.0 is the same number as 0.0 and prints worse
-    finite.sort()
-    distinct, firsts, repeats = np.unique(finite, return_index=True, return_counts=True)
-    is_atom = repeats >= max(2.0, finite.size / (2 * target))
-    edges = {float(finite[0]), math.nextafter(float(finite[-1]), math.inf)}
+    target = target or TARGET_CELLS
+    lows, highs = np.clip(lows, -_LARGEST, _LARGEST), np.clip(highs, -_LARGEST, _LARGEST)
+    total = int(counts.sum())
+    edges = {float(lows[0]), math.nextafter(float(highs[-1]), math.inf)}
     start = 0
-    for atom, first, count in zip(distinct[is_atom], firsts[is_atom], repeats[is_atom], strict=True):
-        edges |= {float(atom), math.nextafter(float(atom), math.inf)}
-        edges |= _quantile_edges(finite[start:first], finite.size / target)
-        start = first + count
-    edges |= _quantile_edges(finite[start:], finite.size / target)
+    for heavy in np.flatnonzero(counts >= max(2.0, total / (2 * target))).tolist():
+        edges |= {float(lows[heavy]), math.nextafter(float(highs[heavy]), math.inf)}
+        edges |= _quantile_edges(lows[start:heavy], counts[start:heavy], total / target)
+        start = heavy + 1
+    edges |= _quantile_edges(lows[start:], counts[start:], total / target)
     return NumericCells(tuple(sorted(edges)))
 
 
-def _quantile_edges(ascending: NDArray[np.float64], values_per_cell: float) -> set[float]:
-    """Inner edges that cut the values between two atoms into pieces of about equal mass.
+def _quantile_edges(lows: NDArray[np.float64], counts: Counts, values_per_cell: float) -> set[float]:
+    """Inner edges that cut the ranges between two heavy ones into pieces of about equal mass.
 
-    Cutting between atoms, instead of everywhere and then adding atoms, leaves no slivers of a cell beside them.
+    Cutting between these, instead of everywhere and then adding them, leaves no slivers of a cell beside them.
     """
-    pieces = round(ascending.size / values_per_cell)
-    return {float(ascending[ascending.size * piece // pieces]) for piece in range(1, pieces)}
+    reached = np.cumsum(counts)
+    size = int(reached[-1]) if reached.size else 0
+    pieces = round(size / values_per_cell)
+    ranks = [size * piece // pieces for piece in range(1, pieces)]
+    return set(lows[np.searchsorted(reached, ranks, side="right")].tolist()) if ranks else set()
 
 
 def categorical_cells(tally: CategoryTally) -> CategoricalCells:

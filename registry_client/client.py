@@ -6,17 +6,20 @@ knowledge. Called by the sidecar's registry sync, its command line, and pipeline
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from registry_client.access import Access
 from registry_client.baseline import Baseline
 from registry_client.directory import DirectoryRegistry
 from registry_client.errors import RegistryError
 from registry_client.model import ModelVersion
 
-_SCHEMES = "file:./folder, file:/folder or file:///folder"
+_MLFLOW = {"mlflow+http": "http", "mlflow+https": "https"}
+_SCHEMES = "file:./folder, file:/folder, file:///folder, mlflow+http://host:port or mlflow+https://host"
 
 
 class Registry(Protocol):
@@ -65,10 +68,19 @@ class Registry(Protocol):
         """Let go of whatever the registry holds open."""
 
 
-def open_registry(uri: str) -> Registry:
-    """The registry at an address such as `file:./registry`; RegistryError where the address will not do."""
+def open_registry(uri: str, *, access: Access | None = None) -> Registry:
+    """The registry at an address such as `file:./registry`; RegistryError where the address will not do.
+
+    Without `access` a registry that needs any takes it from the environment, by the names that its own client uses.
+    """
     scheme, colon, rest = uri.partition(":")
-    if not colon or scheme.lower() != "file":
+    scheme = scheme.lower()
+    if colon and scheme in _MLFLOW:
+        # Its HTTP client takes longer to import than everything else together.
+        from registry_client.mlflow import MlflowRegistry  # noqa: PLC0415
+
+        return MlflowRegistry(f"{_MLFLOW[scheme]}:{rest}", access or Access.from_environment(os.environ))
+    if not colon or scheme != "file":
         raise RegistryError(f"{_shown(uri)!r} is not a registry this version can open; supported: {_SCHEMES}")
     if rest.startswith("//"):
         authority, slash, path = rest[2:].partition("/")

@@ -1,16 +1,18 @@
-"""Read a CSV file into DuckDB, strictly, with the types its columns really have.
+"""Read CSV files into DuckDB, strictly, with the types its columns really have.
 
 Invariant: every line below the header is a row of as many fields, or the file is refused. DuckDB's own sniffer is not
 used: of a file with one ragged line it makes a table of one column, or takes a later line for the header, and says
 nothing. A column is a number only if all its values are; `007` is a code and stays text. It sums nothing up.
-Called by `build`.
+Called by `file_batches`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,18 +22,23 @@ _INTEGER = r"\s*-?(0|[1-9][0-9]{0,17})\s*"
 _NUMBER = r"(?i)\s*-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?\s*|\s*(nan|-?inf(inity)?)\s*"
 
 
-def open_csv(connection: Any, path: Path, pattern: str) -> None:
-    """Make the rows of a CSV file readable as `data`; ValueError or DuckDB's error where it is not well formed.
+def open_csv(connection: Any, paths: Sequence[Path]) -> None:
+    """Make the rows of CSV files readable as `data`; ValueError or DuckDB's error where one is not well formed.
 
-    `pattern` is the path as DuckDB reads it, with everything that would match other files escaped.
+    All files have the same header; a column has the type of all its values in all of them.
     """
-    names, delimiter = _header(path)
+    names, delimiter = _header(paths[0])
+    for path in paths[1:]:
+        if _header(path) != (names, delimiter):
+            raise ValueError(f"{path.name} does not begin with the same line of column names as {paths[0].name}")
     declared = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
     options = (
         f"auto_detect = false, header = true, delim = {_literal(delimiter)}, "
         f"quote = '\"', escape = '\"', columns = {{{declared}}}"
     )
-    connection.execute(f"CREATE TABLE texts AS SELECT * FROM read_csv(?, {options})", [pattern])
+    # A path is a pattern to DuckDB, but a name to the person who typed it.
+    literals = [glob.escape(str(path.resolve())) for path in paths]
+    connection.execute(f"CREATE TABLE texts AS SELECT * FROM read_csv(?, {options})", [literals])
     columns = ", ".join(f"CAST({quoted(name)} AS {_type_of(connection, name)}) AS {quoted(name)}" for name in names)
     connection.execute(f"CREATE VIEW data AS SELECT {columns} FROM texts")
 

@@ -12,6 +12,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -19,7 +20,7 @@ from uuid import uuid4
 
 import msgspec
 
-from registry_client.baseline import DOCUMENT_LIMIT_BYTES, Baseline, from_json, to_json
+from registry_client.baseline import DOCUMENT_LIMIT_BYTES, Baseline, from_json
 from registry_client.confined_files import (
     ASIDE,
     confined,
@@ -38,10 +39,13 @@ from registry_client.errors import (
     NotFound,
     Unreachable,
 )
+from registry_client.given import baseline_bytes, texts
 from registry_client.model import ModelVersion
 
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
+_THREADS = 4
 _Document = TypeVar("_Document")
+_Result = TypeVar("_Result")
 _Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -67,42 +71,43 @@ class DirectoryRegistry:
         self._root = root.resolve()
         self._clock = clock
         self._lock_wait_s = lock_wait_s
+        self._threads: ThreadPoolExecutor | None = None
 
     async def version(self, model: str, version: str) -> ModelVersion:
         """One version; NotFound, InvalidDocument."""
-        return await asyncio.to_thread(self._version, model, version)
+        return await self._in_thread(self._version, model, version)
 
     async def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """All versions of a model, oldest first; NotFound, InvalidDocument."""
-        return await asyncio.to_thread(self._versions, model)
+        return await self._in_thread(self._versions, model)
 
     async def by_alias(self, model: str, alias: str) -> ModelVersion:
         """The version an alias points at; NotFound, InvalidDocument."""
-        return await asyncio.to_thread(self._by_alias, model, alias)
+        return await self._in_thread(self._by_alias, model, alias)
 
     async def aliases(self, model: str) -> Mapping[str, str]:
         """Alias to version; NotFound where there is no such model, InvalidDocument."""
-        return await asyncio.to_thread(self._aliases, model)
+        return await self._in_thread(self._aliases, model)
 
     async def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias at an existing version; NotFound."""
-        await asyncio.to_thread(self._set_alias, model, alias, version)
+        await self._in_thread(self._set_alias, model, alias, version)
 
     async def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> ModelVersion:
         """Add these tags to a version, replacing those of the same key; NotFound."""
-        return await asyncio.to_thread(self._set_tags, model, version, _texts(tags, "tags"))
+        return await self._in_thread(self._set_tags, model, version, texts(tags, "tags"))
 
     async def baseline(self, model: str, version: str) -> Baseline:
         """The baseline beside a version; NotFound, DigestMismatch, InvalidDocument."""
-        return await asyncio.to_thread(self._baseline, model, version)
+        return await self._in_thread(self._baseline, model, version)
 
     async def put_baseline(self, model: str, version: str, baseline: Baseline) -> ModelVersion:
         """Store or replace the baseline beside a version; NotFound, InvalidDocument."""
-        return await asyncio.to_thread(self._put_baseline, model, version, baseline)
+        return await self._in_thread(self._put_baseline, model, version, baseline)
 
     async def artifact(self, model: str, version: str, into: Path) -> Path:
         """Copy the artifact to `into/model.onnx`; `into` is made where absent. NotFound, DigestMismatch."""
-        return await asyncio.to_thread(self._artifact, model, version, into)
+        return await self._in_thread(self._artifact, model, version, into)
 
     async def register(
         self,
@@ -119,14 +124,23 @@ class DirectoryRegistry:
             model=_name(model, "model"),
             version=_name(version, "version"),
             created_at=self._clock(),
-            lineage=_texts(lineage or {}, "lineage"),
-            tags=_texts(tags or {}, "tags"),
+            lineage=texts(lineage or {}, "lineage"),
+            tags=texts(tags or {}, "tags"),
             baseline_digest=baseline.digest if baseline is not None else None,
         )
-        return await asyncio.to_thread(self._register, document, artifact, baseline)
+        return await self._in_thread(self._register, document, artifact, baseline)
 
     async def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Lets its threads go; the next call would start new ones."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., _Result], *given: object) -> _Result:
+        """In threads of its own: a folder on a network that hangs must not use up those that everybody else needs."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
     # What follows is blocking and runs in threads.
 
@@ -135,6 +149,9 @@ class DirectoryRegistry:
         if not _is_folder(folder):
             if not _is_folder(self._root):
                 raise Unreachable(f"the registry's folder {self._root} does not exist")
+            if _is_empty(self._root):
+                # What a volume leaves that is not mounted: nobody has deleted every model there.
+                raise Unreachable(f"the registry's folder {self._root} is empty: is its volume mounted?")
             raise NotFound(f"the registry has no model {model!r}")
         return folder
 
@@ -212,7 +229,7 @@ class DirectoryRegistry:
         return baseline
 
     def _put_baseline(self, model: str, version: str, baseline: Baseline) -> ModelVersion:
-        data = _baseline_bytes(model, version, baseline)
+        data = baseline_bytes(model, version, baseline)
         with locked(self._model_folder(model) / ".lock", self._lock_wait_s):
             document = self._document(model, version)
             folder = self._version_folder(model, version)
@@ -239,7 +256,7 @@ class DirectoryRegistry:
 
     def _register(self, document: _VersionDocument, artifact: Path | None, baseline: Baseline | None) -> ModelVersion:
         model, version = document.model, document.version
-        baseline_data = None if baseline is None else _baseline_bytes(model, version, baseline)
+        baseline_data = None if baseline is None else baseline_bytes(model, version, baseline)
         versions = confined(self._root, self._root / model) / "versions"
         target = versions / version
         # Put together aside and given its name in one step: a crash leaves nothing that has a version's name.
@@ -283,6 +300,13 @@ def _is_folder(path: Path) -> bool:
         raise Unreachable(f"{path} cannot be read: {error.strerror}") from error
 
 
+def _is_empty(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError as error:
+        raise Unreachable(f"{folder} cannot be listed: {error.strerror}") from error
+
+
 def _name(name: str, what: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidName(
@@ -290,14 +314,6 @@ def _name(name: str, what: str) -> str:
             "up to 128 letters, digits, dots, dashes and underscores, and no leading dot"
         )
     return name
-
-
-def _texts(mapping: Mapping[str, str], what: str) -> dict[str, str]:
-    """A copy; InvalidDocument where something else than texts would be written."""
-    try:
-        return msgspec.convert(dict(mapping), dict[str, str])
-    except msgspec.ValidationError as error:
-        raise InvalidDocument(f"{what} must be texts: {error}") from error
 
 
 def _take(artifact: Path, target: Path) -> str:
@@ -310,16 +326,6 @@ def _take(artifact: Path, target: Path) -> str:
         raise Unreachable(f"{artifact} cannot be read: {error.strerror}") from error
     with file:
         return copy_checked(file, target, expected=None, subject=str(artifact))
-
-
-def _baseline_bytes(model: str, version: str, baseline: Baseline) -> bytes:
-    named = (baseline.model or model, baseline.version or version)
-    if named != (model, version):
-        raise InvalidDocument(f"the baseline is one of {named[0]}/{named[1]}, not of {model}/{version}")
-    data = to_json(baseline)
-    if len(data) > DOCUMENT_LIMIT_BYTES:
-        raise InvalidDocument(f"a baseline of {len(data)} bytes is larger than {DOCUMENT_LIMIT_BYTES}")
-    return data
 
 
 def _decoded(path: Path, data: bytes, kind: type[_Document]) -> _Document:

@@ -1,10 +1,12 @@
-"""Everything that can go wrong with a registry, as a tree of seven classes.
+"""Everything that can go wrong with a registry, as a tree of nine classes.
 
 Invariant: each message is one sentence a person can act upon; it names the model, version or file concerned.
 Raised by every module of this package; a caller that does not care which catches `RegistryError`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class RegistryError(Exception):
@@ -13,6 +15,14 @@ class RegistryError(Exception):
 
 class Unreachable(RegistryError):
     """The registry did not answer, or its folder cannot be read or written; trying again later may help."""
+
+
+class Refused(Unreachable):
+    """Somebody may not: the registry turns our credentials or our host away, an address is not one that may be asked,
+    or a message is not signed by whom it must be.
+
+    It is an Unreachable: what was known before stays good until somebody puts the credentials or settings right.
+    """
 
 
 class NotFound(RegistryError):
@@ -31,6 +41,14 @@ class DigestMismatch(RegistryError):
 
 class InvalidDocument(RegistryError):
     """A document is damaged, too large, of another format, or contradicts itself."""
+
+
+class BadColumns(InvalidDocument, ValueError):
+    """Columns that cannot be summed up, all at once: `faults` has one sentence for each."""
+
+    def __init__(self, faults: Iterable[str], *, source: str = "") -> None:
+        self.faults = tuple(faults)
+        super().__init__((f"{source}: " if source else "") + "; ".join(self.faults))
 
 
 class InvalidName(RegistryError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -23,7 +23,7 @@ CELL_LIMIT = 1_024
 ZERO_CELL = 0
 # Beyond every finite cell at every resolution, so that the order of cells is the order of numbers.
 INFINITE_CELL = 1 << 20
-_MANTISSA_SHIFT = 46  # 52 mantissa bits, of which the top 6 are kept
+MANTISSA_SHIFT = 46  # 52 mantissa bits, of which the top 6 are kept
 _COARSEST = 9  # eight octaves a cell: 256 cells for either sign, so the limit can always be kept
 _INFINITE_BITS = 0x7FF0_0000_0000_0000
 _LARGEST = float(np.finfo(np.float64).max)
@@ -51,7 +51,7 @@ def cell_of(value: float, coarsening: int = 0) -> int:
     if math.isinf(value):
         return INFINITE_CELL if value > 0 else -INFINITE_CELL
     bits: int = struct.unpack("<q", struct.pack("<d", abs(value)))[0]
-    magnitude = (bits >> (_MANTISSA_SHIFT + coarsening)) + 1
+    magnitude = (bits >> (MANTISSA_SHIFT + coarsening)) + 1
     return magnitude if value > 0 else -magnitude
 
 
@@ -65,7 +65,7 @@ def cell_bounds(cell: int, coarsening: int = 0) -> tuple[float, float]:
         return 0.0, 0.0
     if abs(cell) == INFINITE_CELL:
         return math.copysign(math.inf, cell), math.copysign(math.inf, cell)
-    shift = _MANTISSA_SHIFT + coarsening
+    shift = MANTISSA_SHIFT + coarsening
     first = max(1, (abs(cell) - 1) << shift)  # bits 0 would be zero, which has its own cell
     last = min((abs(cell) << shift) - 1, _INFINITE_BITS - 1)
     low, high = _number(first), _number(last)
@@ -83,7 +83,7 @@ def _representative(cell: int, coarsening: int) -> float:
         return 0.0
     if abs(cell) == INFINITE_CELL:
         return math.copysign(math.inf, cell)
-    shift = _MANTISSA_SHIFT + coarsening
+    shift = MANTISSA_SHIFT + coarsening
     middle = min(_number(min(((abs(cell) - 1) << shift) | (1 << (shift - 1)), _INFINITE_BITS)), _LARGEST)
     return math.copysign(middle, cell)
 
@@ -106,6 +106,17 @@ class LogHistogram:
         self._total = 0
         self._nan = 0
         self._coarsening = 0
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[int, int], *, nan: int, coarsening: int) -> LogHistogram:
+        """A histogram of numbers that were counted by cell elsewhere; cells without a count are left out."""
+        histogram = cls()
+        histogram._counts = {cell: count for cell, count in counts.items() if count}
+        histogram._total = sum(histogram._counts.values())
+        histogram._nan = nan
+        histogram._coarsening = coarsening
+        histogram._keep_limit()
+        return histogram
 
     @property
     def counts(self) -> dict[int, int]:
@@ -144,7 +155,7 @@ class LogHistogram:
         self._nan += array.size - numbers.size
         if not numbers.size:
             return
-        bits = np.abs(numbers).view(np.uint64) >> np.uint64(_MANTISSA_SHIFT + self._coarsening)
+        bits = np.abs(numbers).view(np.uint64) >> np.uint64(MANTISSA_SHIFT + self._coarsening)
         cells = bits.astype(np.int64) + 1
         cells[numbers == 0.0] = ZERO_CELL
         cells[np.isinf(numbers)] = INFINITE_CELL

@@ -1,4 +1,4 @@
-"""Typed settings: with its parts (`config_gates`, `config_versions`) the only place with defaults.
+"""Typed settings: with its parts (`config_gates`, `config_registry`, `config_versions`) the only place with defaults.
 
 Frozen once parsed. A section's meaning is checked here, what sections mean for each other and for the files that they
 name in `config_rules`; `config_file` adds file, line and nearest key. Reads no file, no environment and no clock.
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sidecar.address import Address, parse_listen
 from sidecar.config_gates import Gates
+from sidecar.config_registry import FromRegistry, RegistrySettings
 from sidecar.config_values import (
     Bytes,
     BytesOrOff,
@@ -66,12 +67,6 @@ class Admin(Section):
         return self
 
 
-class RegistrySettings(Section):
-    """The model registry that baselines come from and that aliases are written back to."""
-
-    uri: Annotated[str, Field(pattern=r"^file:.+")]
-
-
 class Match(Section):
     """Which requests belong to a deployment."""
 
@@ -107,7 +102,7 @@ class Promotion(Section):
 
 
 class Deployment(Section):
-    """A named model behind the sidecar.
+    """A named model behind the sidecar: either its champion and challengers, or the registry that names them.
 
     `sticky` names the header whose value decides which copies a fraction takes; unset: the request id. `upgrades`:
     whether a WebSocket or another upgrade is tunnelled to the champion; it is never copied.
@@ -117,8 +112,9 @@ class Deployment(Section):
     owner: str = ""
     match: Match | None = None
     protocol: Literal["auto", "oip"] = "auto"
-    champion: Champion
+    champion: Champion | None = None
     challengers: tuple[Challenger, ...] = Field(default=(), strict=False)
+    from_registry: FromRegistry | None = None
     sticky: HeaderName | None = None
     upgrades: bool = False
     baseline: str | None = None
@@ -134,9 +130,25 @@ class Deployment(Section):
         """The inference route: as configured, else the Open Inference Protocol's for this name."""
         return self.match.path if self.match else f"/v2/models/{self.name}/infer"
 
+    @property
+    def model(self) -> str:
+        """The registry's name of this model."""
+        return self.name if self.from_registry is None else self.from_registry.model or self.name
+
+    @property
+    def versions(self) -> tuple[Champion, ...]:
+        """Champion and challengers, as far as the settings name them."""
+        return self.challengers if self.champion is None else (self.champion, *self.challengers)
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        versions = [self.champion.version, *(c.version for c in self.challengers)]
+        if self.from_registry is not None:
+            for key in ("champion", "challengers"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: comes from the registry's aliases (from_registry), give one of the two")
+        elif self.champion is None:
+            raise ValueError("champion: is required, or from_registry in its place")
+        versions = [version.version for version in self.versions]
         if len(set(versions)) < len(versions):
             raise ValueError(f"deployment {self.name}: champion and challengers need different versions")
         return self

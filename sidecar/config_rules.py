@@ -15,7 +15,8 @@ from pathlib import Path
 from sidecar.address import parse_listen, parse_url
 from sidecar.config import Settings
 from sidecar.config_document import Place
-from sidecar.config_versions import Challenger, ClientTls
+from sidecar.config_registry import PLACEHOLDER, FromRegistry
+from sidecar.config_versions import Challenger, ClientTls, ShadowBounds
 
 Told = Iterator[tuple[Place, str]]
 
@@ -28,10 +29,15 @@ def settings_faults(settings: Settings) -> Told:
     """Every rule, over the whole file."""
     yield from _front(settings)
     yield from _upstream(settings)
+    if settings.registry is not None and settings.registry.ca_file is not None:
+        yield from _authorities(settings.registry.ca_file, ("registry", "ca_file"))
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
-        yield from _loop(deployment.champion.url, settings, (*place, "champion", "url"))
-        yield from _client_tls(deployment.champion.tls, (*place, "champion", "tls"))
+        if deployment.champion is not None:
+            yield from _loop(deployment.champion.url, settings, (*place, "champion", "url"))
+            yield from _client_tls(deployment.champion.tls, (*place, "champion", "tls"))
+        if deployment.from_registry is not None:
+            yield from _from_registry(deployment.from_registry, settings, (*place, "from_registry"))
         for index, challenger in enumerate(deployment.challengers):
             for inner, says in challenger_faults(challenger, settings):
                 yield (*place, "challengers", index, *inner), says
@@ -50,9 +56,22 @@ def challenger_faults(challenger: Challenger, settings: Settings) -> Told:
     """The rules about one challenger; places are its own keys."""
     yield from _loop(challenger.url, settings, ("url",))
     yield from _client_tls(challenger.tls, ("tls",))
+    yield from _bounds(challenger, settings, ())
+
+
+def _bounds(bounds: ShadowBounds, settings: Settings, place: Place) -> Told:
     most = settings.limits.mirror_bytes
-    if challenger.copy_bytes is not None and challenger.copy_bytes > most:
-        yield ("copy_bytes",), f"is above limits.mirror_bytes ({most}), so it would never be reached"
+    if bounds.copy_bytes is not None and bounds.copy_bytes > most:
+        yield (*place, "copy_bytes"), f"is above limits.mirror_bytes ({most}), so it would never be reached"
+
+
+def _from_registry(named: FromRegistry, settings: Settings, place: Place) -> Told:
+    if settings.registry is None:
+        yield place, "needs the key registry (uri: file:./folder or mlflow+http://HOST:PORT)"
+    if named.url is not None:
+        yield from _loop(named.url.replace(PLACEHOLDER, "x"), settings, (*place, "url"))
+    yield from _client_tls(named.tls, (*place, "tls"))
+    yield from _bounds(named.shadow, settings, (*place, "shadow"))
 
 
 def _front(settings: Settings) -> Told:
@@ -77,9 +96,11 @@ def _loop(url: str, settings: Settings, place: Place) -> Told:
 
 
 def _upstream(settings: Settings) -> Told:
-    versions = [v for d in settings.deployments for v in (d.champion, *d.challengers)]
-    urls = [version.url for version in versions] + ([settings.upstream] if settings.upstream is not None else [])
-    if settings.upstream_tls != ClientTls() and not any(parse_url(url).tls for url in urls):
+    addresses = [parse_url(version.url) for deployment in settings.deployments for version in deployment.versions]
+    templates = [d.from_registry for d in settings.deployments if d.from_registry is not None]
+    addresses += [template.address() for template in templates if template.url is not None]
+    addresses += [] if settings.upstream is None else [parse_url(settings.upstream)]
+    if settings.upstream_tls != ClientTls() and not any(address.tls for address in addresses):
         yield ("upstream_tls",), "has no effect: no url begins with https://"
     else:
         yield from _client_tls(settings.upstream_tls, ("upstream_tls",))

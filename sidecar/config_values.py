@@ -63,6 +63,12 @@ def _host(text: str) -> str:
     return text
 
 
+def _authority(text: str) -> str:
+    if not _AUTHORITY.fullmatch(text):
+        raise ValueError(f"{text!r}: a host is a name or an address, with a port where it needs one, without scheme")
+    return text
+
+
 def _url(text: str) -> str:
     parse_url(text)
     return text
@@ -130,6 +136,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Path = Annotated[str, AfterValidator(_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Host = Annotated[str, AfterValidator(_host)]
+Authority = Annotated[str, AfterValidator(_authority)]
 Url = Annotated[str, AfterValidator(_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Variable = Annotated[str, AfterValidator(_variable)]

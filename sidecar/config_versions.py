@@ -64,8 +64,8 @@ class Breaker(Section):
         return self
 
 
-class Challenger(Champion):
-    """A version that scores copies in the shadow, and the bounds on its copies in each worker.
+class ShadowBounds(Section):
+    """The bounds on a challenger's copies in each worker.
 
     `copy_bytes` unset: a quarter of limits.mirror_bytes, and at least limits.mirror_body_bytes. `max_per_s` 0: no
     ceiling; it is reached over `ramp_s`. `headers` take the place of the caller's of the same name.
@@ -85,3 +85,8 @@ class Challenger(Champion):
         if self.ramp_s != _RAMP_S and not self.max_per_s:
             raise ValueError("ramp_s: has no effect without max_per_s")
         return self
+
+
+# In this order, so that a version's address stands before its bounds.
+class Challenger(ShadowBounds, Champion):
+    """A version that scores copies in the shadow, and the bounds on its copies in each worker."""

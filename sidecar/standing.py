@@ -11,7 +11,7 @@ import msgspec
 
 from sidecar.reports import AlarmKind, Severity
 
-Action = Literal["start", "promote", "rollback", "acknowledge"]
+Action = Literal["start", "promote", "rollback", "acknowledge", "reconcile"]
 ShadowAction = Literal["set_challenger", "remove_challenger", "shadow_on", "shadow_off", "follow_settings"]
 
 
@@ -60,7 +60,8 @@ Health = Literal["unknown", "healthy", "failing", "unreachable", "paused"]
 class ChallengerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A version in the shadow, with its bounds as they are in force. `headers` are the names of its own header lines.
 
-    source: "settings" as the file has it, "call" as a call has set it, "former" for a champion that goes on scoring.
+    source: "settings" as the file has it, "registry" by an alias, "call" as a call has set it, "former" for a champion
+    that goes on scoring.
     """
 
     version: str
@@ -75,21 +76,47 @@ class ChallengerStatus(msgspec.Struct, frozen=True, kw_only=True):
     max_per_s: float = 0.0
     ramp_s: float = 10.0
     headers: tuple[str, ...] = ()
-    source: Literal["settings", "call", "former"] = "settings"
+    source: Literal["settings", "registry", "call", "former"] = "settings"
+
+
+class Following(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken from the registry's aliases: each one's version, and in sentences what is waited for."""
+
+    model: str
+    aliases: dict[str, str]
+    waits: tuple[str, ...] = ()
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone else moved the alias of the champion: the registry's version, the one that serves here, seen since."""
+
+    alias: str
+    registry: str
+    sidecar: str
+    since: float
 
 
 class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """None where no registry is configured or nothing was asked yet."""
+    """`reachable` is None where no registry is configured or nothing was asked yet; `since` is when that last changed.
+
+    `age_s`: seconds since the registry itself last said where the model's aliases are; None where that is not known.
+    `unwritten` says what the registry was not told yet of a transition, and why; it is told as soon as it answers.
+    """
 
     reachable: bool | None
     diverged: bool
+    since: float | None = None
+    age_s: float | None = None
     says: str | None = None
+    divergence: Divergence | None = None
+    unwritten: str | None = None
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
 
-    `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise.
+    `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
+    there where the registry names the versions.
     """
 
     name: str
@@ -105,6 +132,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     lineage: dict[str, dict[str, str]]
     shadow_enabled: bool = True
     differences: tuple[str, ...] = ()
+    from_registry: Following | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
@@ -125,6 +153,20 @@ class ShadowChange(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str
     version: str | None
     done: Literal["added", "changed", "removed", "enabled", "disabled", "unchanged"]
+    audit_seq: int | None
+
+
+class Reconciliation(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
+    """The champion's alias in the registry, pointed at the version that serves here.
+
+    `written` is False while the registry has not taken it yet; `audit_seq` is None where nothing differed.
+    """
+
+    deployment: str
+    alias: str
+    from_version: str | None
+    to_version: str
+    written: bool
     audit_seq: int | None
 
 

@@ -1,4 +1,5 @@
-"""The first process: binds the sockets once, starts control and the workers, restarts what dies, passes signals.
+"""The first process: binds the sockets once, starts control, the workers and the model servers that control asks for,
+restarts what dies, passes signals.
 
 It holds no state and parses no traffic. Sockets stay bound here while children come and go, so a connection made
 during a restart waits in the backlog instead of being refused. `run` reads the settings, keeps the few values that
@@ -22,6 +23,8 @@ from sidecar import __version__
 from sidecar.address import parse_listen
 from sidecar.app.child import Child
 from sidecar.app.listening import CannotBind, bind, let_go, where
+from sidecar.app.managed import ModelServers
+from sidecar.app.sockets import socket_folder
 from sidecar.decide.routing_table import RoutingTable
 from sidecar.telemetry.logs import configure
 
@@ -31,6 +34,7 @@ CONTROL_STOP_S = 10.0
 DRAIN_MARGIN_S = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _INTERRUPTED = 130
+_CANNOT_START = 2
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -60,8 +64,12 @@ class Supervisor:
         data_fd, admin_fd = self._data.fileno(), self._admin.fileno()
         # A worker's own standard output is a pipe to here; the access log goes to the one of the whole sidecar.
         self._log_fd = os.dup(1)
-        given = ["--config", orders.config_path, "--admin-fd", str(admin_fd), *shared]
-        self._control = Child("control", "sidecar.app.control", given, admin_fd)
+        state_dir = Path(orders.state_dir)
+        sockets = socket_folder(state_dir, otherwise=run_dir)
+        self._models = ModelServers(sockets, state_dir / "models")
+        given = ["--config", orders.config_path, "--admin-fd", str(admin_fd), "--sockets", str(sockets), *shared]
+        # Nobody else's standard output is obeyed.
+        self._control = Child("control", "sidecar.app.control", given, admin_fd, heard=self._models.obey)
         self._workers = [
             Child(
                 f"worker-{number}",
@@ -90,15 +98,20 @@ class Supervisor:
         let_go(self._data)
         codes = await asyncio.gather(*(child.stop(self._drain_s() + DRAIN_MARGIN_S) for child in self._workers))
         await self._control.stop(CONTROL_STOP_S)
+        # The models last: workers that drain wait for their answers, a control that still starts for their readiness.
+        await self._models.stop()
         if self._hurried:
             return _INTERRUPTED
         if not asked:
-            return 2 if 2 in failed else 1
+            return _CANNOT_START if _CANNOT_START in failed else 1
         # SIGTERM itself ends a worker that was not serving yet: nothing was lost.
         return 1 if any(code not in (0, -signal.SIGTERM) for code in codes) else 0
 
     def close(self) -> None:
         """Lets go of the sockets."""
+        # One that was refused may have met another of the same state folder: that one's sockets are there.
+        if self._control.code != _CANNOT_START:
+            self._models.leave()
         let_go(self._data)
         let_go(self._admin)
         os.close(self._log_fd)
@@ -117,6 +130,7 @@ class Supervisor:
             self._hurried = True
             for child in (*self._workers, self._control):
                 child.kill()
+            self._models.kill()
         self._stopping.set()
 
     async def _up(self, children: list[Child]) -> bool:

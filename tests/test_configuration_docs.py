@@ -26,7 +26,10 @@ EXAMPLES = {
     "deployments",
     "deployments[].owner",
     "deployments[].match",
+    "deployments[].champion",
     "deployments[].challengers",
+    "deployments[].from_registry",
+    "deployments[].from_registry.url",
     "deployments[].baseline",
 }
 
@@ -43,10 +46,13 @@ def default_of(key: str) -> Any:
 
 
 def in_example(key: str) -> Any:
-    found: Any = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    for part in key.replace("[]", ".0").split("."):
-        found = found[int(part)] if part == "0" else found[part]
-    return found
+    """What stands under a key, in the first entry of a list that has it."""
+    found: Any = [yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))]
+    for part in key.split("."):
+        name = part.removesuffix("[]")
+        values = [entry[name] for entry in found if entry is not None and name in entry]
+        found = [entry for value in values for entry in value] if part.endswith("[]") else values
+    return found[0]
 
 
 def rows() -> dict[str, list[str]]:
@@ -87,7 +93,7 @@ def test_every_setting_stands_in_the_table_with_its_default(key: str) -> None:
     elif expected in (None, "", ()):
         assert default == "none"
     elif not isinstance(expected, BaseModel):
-        assert default == f"`{expected}`"
+        assert default == f"`[{', '.join(expected)}]`" if isinstance(expected, tuple) else f"`{expected}`"
 
 
 def test_the_table_has_no_setting_that_is_gone() -> None:

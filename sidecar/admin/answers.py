@@ -23,7 +23,7 @@ from sidecar.reports import (
     Quantiles,
     VersionQuality,
 )
-from sidecar.standing import Alarm, AuditEntry, ChampionSpan, Decision, DeploymentStatus, Event
+from sidecar.standing import Alarm, AuditEntry, ChampionSpan, Decision, DeploymentStatus, Event, RegistryStatus
 
 _LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that RFC 3339 can write
 
@@ -38,6 +38,11 @@ def rfc3339(at_s: float | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def deployments(statuses: Iterable[DeploymentStatus], waits: str | None) -> Json:
+    """`GET /v1/deployments`."""
+    return {"items": [deployment(status) for status in statuses], "waits": waits}
+
+
 def deployment(status: DeploymentStatus) -> Json:
     """`GET /v1/deployments/{d}`."""
     champion = status.champion
@@ -45,7 +50,15 @@ def deployment(status: DeploymentStatus) -> Json:
         **_members(status),
         "champion": {"version": champion.version, "url": champion.url, "since": rfc3339(champion.since)},
         "watch_until": rfc3339(status.watch_until),
+        "registry": registry(status.registry),
     }
+
+
+def registry(status: RegistryStatus) -> Json:
+    """The registry as one deployment sees it. `divergence` has both sides, null where they agree."""
+    diverged = status.divergence
+    both = None if diverged is None else {**_members(diverged), "since": rfc3339(diverged.since)}
+    return {**_members(status), "since": rfc3339(status.since), "divergence": both}
 
 
 def comparison(report: ComparisonReport, champion: str, challenger: str | None) -> Json:

@@ -19,6 +19,7 @@ from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Caller, Need
 from sidecar.admin.dashboard import Dashboard, static_file
 from sidecar.admin.live import EventStreams
 from sidecar.admin.service import Service
+from sidecar.admin.webhook import no_webhook
 from sidecar.errors import Invalid
 
 _CALLER = web.RequestKey("caller", Caller)
@@ -45,6 +46,7 @@ def build_app(
     listen_host: str = "127.0.0.1",
     allowed_hosts: Sequence[str] = (),
     clock: Callable[[], float] = time.time,
+    webhook: problems.Handler = no_webhook,
 ) -> web.Application:
     """The whole admin application.
 
@@ -56,12 +58,13 @@ def build_app(
         listen_host: where the listener is bound; with `allowed_hosts` the names that a Host header may have.
         allowed_hosts: further names, without port.
         clock: seconds since the epoch.
+        webhook: takes the registry's word; without one it is refused.
     """
     access = Access(tokens, listen_host, allowed_hosts)
     streams = EventStreams(service.events)
     handlers = Handlers(service, metrics_text, Dashboard(service, clock), access, clock)
     app = web.Application(middlewares=[problems.problems], client_max_size=bodies.OUTCOMES_BYTES)
-    for route in routes(handlers, streams, metrics_open=metrics_open):
+    for route in routes(handlers, streams, metrics_open=metrics_open, webhook=webhook):
         guarded = _guarded(access, route)
         if route.method == hdrs.METH_GET:
             app.router.add_get(route.path, guarded, allow_head=route.path != "/v1/events")
@@ -72,7 +75,9 @@ def build_app(
     return app
 
 
-def routes(handlers: Handlers, streams: EventStreams, *, metrics_open: bool) -> tuple[AdminRoute, ...]:
+def routes(
+    handlers: Handlers, streams: EventStreams, *, metrics_open: bool, webhook: problems.Handler = no_webhook
+) -> tuple[AdminRoute, ...]:
     """The table: method, path, lowest role, handler."""
     metrics: Need = "anyone" if metrics_open else "viewer"
     one = "/v1/deployments/{deployment}"
@@ -95,6 +100,8 @@ def routes(handlers: Handlers, streams: EventStreams, *, metrics_open: bool) -> 
         AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", handlers.set_challenger),
         AdminRoute("DELETE", f"{one}/challengers/{{version}}", "operator", handlers.remove_challenger),
         AdminRoute("POST", f"{one}/shadow", "operator", handlers.switch_shadow),
+        AdminRoute("POST", f"{one}/registry/reconcile", "operator", handlers.reconcile),
+        AdminRoute("POST", "/v1/registry/webhook", "anyone", webhook, anyhost=True),
         AdminRoute("GET", "/v1/decisions/{request_id}", "viewer", handlers.decision),
         AdminRoute("POST", "/v1/outcomes", "reporter", handlers.outcomes),
         AdminRoute("GET", "/v1/alarms", "viewer", handlers.alarms),
@@ -128,8 +135,9 @@ class Handlers:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Traffic may come."""
-        if not self._service.ready():
-            return problems.problem(503, "No worker routes traffic yet; ask again in a moment.", kind="not-ready")
+        says = self._service.waits()
+        if says is not None:
+            return problems.problem(503, says, kind="not-ready")
         return _json({"status": "ready"})
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -159,7 +167,7 @@ class Handlers:
     async def deployments(self, request: web.Request) -> web.Response:
         """Every deployment."""
         bodies.query(request)
-        return _json({"items": [answers.deployment(status) for status in self._service.deployments()]})
+        return _json(answers.deployments(self._service.deployments(), self._service.waits()))
 
     async def deployment(self, request: web.Request) -> web.Response:
         """One deployment."""
@@ -249,6 +257,18 @@ class Handlers:
         body = await bodies.read_body(request, bodies.SwitchShadow)
         done = await self._service.switch_shadow(
             _deployment(request), enabled=body.enabled, actor=request[_CALLER].name, reason=body.reason
+        )
+        return _json(done)
+
+    async def reconcile(self, request: web.Request) -> web.Response:
+        """The registry's alias, put where we are."""
+        body = await bodies.read_body(request, bodies.Reconcile)
+        done = await self._service.reconcile(
+            _deployment(request),
+            take=body.take,
+            expected=body.expected,
+            actor=request[_CALLER].name,
+            reason=body.reason,
         )
         return _json(done)
 

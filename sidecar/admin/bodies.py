@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -66,6 +66,14 @@ class RemoveChallenger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     reason: MaybeReason = ""
 
 
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/registry/reconcile`; `expected` is the registry's version that the person has seen."""
+
+    take: Literal["sidecar", "registry"]
+    reason: Reason
+    expected: Version | None = None
+
+
 class SetChallenger(msgspec.Struct, frozen=True):
     """`PUT …/challengers/{version}`: `settings` under the settings file's keys, where their one check is."""
 
@@ -100,25 +108,26 @@ Model = TypeVar("Model")
 
 async def read_body(request: web.Request, model: type[Model], limit_bytes: int = BODY_BYTES) -> Model:
     """Reads and decodes a JSON body. Raises Invalid (400), or aiohttp's 408, 413 and 415."""
-    return _decoded(await _read(request, limit_bytes), model)
+    return _decoded(await read_bytes(request, limit_bytes), model)
 
 
 async def read_removal(request: web.Request) -> RemoveChallenger:
     """The body of a DELETE, which has none most of the time. Raises as `read_body`."""
-    body = await _read(request, BODY_BYTES)
+    body = await read_bytes(request, BODY_BYTES)
     return _decoded(body, RemoveChallenger) if body else RemoveChallenger()
 
 
 async def read_challenger(request: web.Request) -> SetChallenger:
     """A challenger's settings and the reason beside them. Raises as `read_body`."""
-    members = _decoded(await _read(request, BODY_BYTES), dict[str, object])
+    members = _decoded(await read_bytes(request, BODY_BYTES), dict[str, object])
     reason = members.pop("reason", "")
     if not isinstance(reason, str) or len(reason) > 2000:
         raise Invalid("reason: must be text of at most 2000 characters.")
     return SetChallenger(settings=members, reason=reason)
 
 
-async def _read(request: web.Request, limit_bytes: int) -> bytes:
+async def read_bytes(request: web.Request, limit_bytes: int) -> bytes:
+    """Reads a body as it comes. Raises aiohttp's 408, 413 and 415."""
     if "Content-Type" in request.headers and not _json(request.content_type):
         raise web.HTTPUnsupportedMediaType(reason="Send JSON, with Content-Type: application/json.")
     if (request.content_length or 0) > limit_bytes:

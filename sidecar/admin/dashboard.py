@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sidecar.admin import answers, figures, overlay
 from sidecar.admin.auth import Caller
+from sidecar.admin.lineage import LineageView, headline, lineage_view
 from sidecar.admin.service import Service
 from sidecar.errors import SidecarError
 from sidecar.records import DROP_REASONS, LEG_ERRORS
@@ -64,6 +65,7 @@ class DeploymentView(NamedTuple):
     """All that the page tells about one deployment."""
 
     status: DeploymentStatus
+    lineage: LineageView
     alarms: tuple[Alarm, ...]
     ended: tuple[Alarm, ...]
     challengers: tuple[ChallengerView, ...]
@@ -104,6 +106,7 @@ class Dashboard:
             duration=figures.duration,
             moment=figures.moment,
             digest=figures.digest,
+            headline=headline,
             rfc3339=answers.rfc3339,
         )
         templates.globals.update(
@@ -125,7 +128,7 @@ class Dashboard:
         views = tuple(self._view(status, alarms) for status in self._service.deployments())
         return self._fragment.render(
             now=now,
-            ready=self._service.ready(),
+            waits=self._service.waits(),
             caller=caller,
             operates=caller.may("operator"),
             deployments=views,
@@ -140,6 +143,7 @@ class Dashboard:
         features, more = _features(drift) if isinstance(drift, DriftReport) else ((), ())
         return DeploymentView(
             status=status,
+            lineage=lineage_view(status),
             alarms=tuple(alarm for alarm in mine if alarm.ended is None),
             ended=tuple(alarm for alarm in mine if alarm.ended is not None),
             challengers=tuple(self._challenger(name, challenger) for challenger in status.challengers),

@@ -19,6 +19,7 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    Reconciliation,
     ShadowChange,
     Transition,
 )
@@ -27,8 +28,8 @@ from sidecar.standing import (
 class Service(Protocol):
     """The control side, seen from its API."""
 
-    def ready(self) -> bool:
-        """True once the routing table stands and at least one worker acknowledged it."""
+    def waits(self) -> str | None:
+        """Why traffic may not come yet, in a sentence; None when it may: every worker routes by the present table."""
 
     def deployments(self) -> tuple[DeploymentStatus, ...]:
         """All deployments in the settings' order."""
@@ -75,6 +76,11 @@ class Service(Protocol):
 
     async def switch_shadow(self, name: str, *, enabled: bool, actor: str, reason: str) -> ShadowChange:
         """The kill switch for all shadow work of a deployment."""
+
+    async def reconcile(
+        self, name: str, *, take: Literal["sidecar", "registry"], expected: str | None, actor: str, reason: str
+    ) -> Reconciliation:
+        """Points the registry's alias at the version that serves; the registry's side is refused with what to do."""
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         """Joins late truths to what was predicted."""

@@ -1,8 +1,9 @@
 """One child process of the supervisor: started, restarted with back-off, told of signals, stopped in time.
 
 Keeps: a child that was ready once is started again for as long as it is not stopped; one that ends before it was ever
-ready is not, since it would fail again. The child reads its standard input, a pipe held here: when this process dies,
-however it dies, the pipe ends and the child drains. Says `ready` on its standard output. Called by `supervisor`.
+ready is not, since it would fail again, unless its `Patience` says when. The child reads its standard input, a pipe
+held here: when this process dies, however it dies, the pipe ends and the child drains. Says `ready` on its standard
+output; whatever else it says there goes to `heard`. Called by `supervisor` and `managed`.
 """
 
 from __future__ import annotations
@@ -13,24 +14,80 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sidecar.decide.model_servers import LONGEST_LINE_BYTES
 
 log = logging.getLogger("sidecar.supervisor")
 
 FIRST_WAIT_S, LONGEST_WAIT_S, SETTLED_S = 0.1, 5.0, 10.0
+_READY = b"ready\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait before it is started again, at most; doubled each time.
+
+    `unready_s` is the first wait after an end before it was ready, `unready_longest_s` the longest; None: a child that
+    never was ready is not started again, one that once was is treated as if it had been.
+    """
+
+    longest_s: float = LONGEST_WAIT_S
+    unready_s: float | None = None
+    unready_longest_s: float = 300.0
+
+    def wait_s(self, before_s: float, lived_s: float, *, ready: bool) -> float:
+        """The next wait, after one of `before_s` and a life of `lived_s`."""
+        if not ready and self.unready_s is not None:
+            return min(self.unready_longest_s, max(self.unready_s, before_s * 2))
+        if lived_s > SETTLED_S:
+            return FIRST_WAIT_S
+        return min(self.longest_s, before_s * 2)
+
+
+_USUAL = Patience()
+
+
+def _nobody_hears(line: bytes) -> None:
+    del line
+
+
+def _nobody_minds(code: int) -> None:
+    del code
 
 
 class Child:
     """A process `python -m module`, for as long as the supervisor wants it.
 
+    Args:
+        environment: all that it gets; None: what this process has.
+        heard: is given each line that it says, `ready` too.
+        ended: is given its exit code each time it ended unasked.
+
     Attributes:
         code: what it last ended with; None while it has never ended.
     """
 
-    def __init__(self, name: str, module: str, arguments: list[str], *fds: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: list[str],
+        *fds: int,
+        environment: Mapping[str, str] | None = None,
+        patience: Patience = _USUAL,
+        heard: Callable[[bytes], None] = _nobody_hears,
+        ended: Callable[[int], None] = _nobody_minds,
+    ) -> None:
         # -P: a file in the working directory must not take the place of a module.
         self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._fds = fds
         self._name = name
+        self._environment = environment
+        self._patience = patience
+        self._heard = heard
+        self._ended = ended
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -79,10 +136,11 @@ class Child:
         wait_s = FIRST_WAIT_S
         while not self._stopping.is_set():
             began = loop.time()
-            self.code = await self._run_once()
-            if self._stopping.is_set() or not self._was_ready:
+            self.code, ready = await self._run_once()
+            if self._stopping.is_set() or not (self._was_ready or self._patience.unready_s is not None):
                 break
-            wait_s = FIRST_WAIT_S if loop.time() - began > SETTLED_S else min(LONGEST_WAIT_S, wait_s * 2)
+            self._ended(self.code)
+            wait_s = self._patience.wait_s(wait_s, loop.time() - began, ready=ready)
             fields = {"child": self._name, "code": self.code, "restart_in_s": wait_s}
             log.warning("child died", extra={"fields": fields})
             with contextlib.suppress(TimeoutError):
@@ -90,22 +148,31 @@ class Child:
                     await self._stopping.wait()
         self._known.set()
 
-    async def _run_once(self) -> int:
+    async def _run_once(self) -> tuple[int, bool]:
+        """Its exit code, and whether it was ready."""
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, pass_fds=self._fds)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=pipe,
+                stdout=pipe,
+                pass_fds=self._fds,
+                env=self._environment,
+                limit=LONGEST_LINE_BYTES,
+            )
         except OSError as error:  # no memory or no process left: worth another try
             log.warning("child did not start", extra={"fields": {"child": self._name, "says": str(error.strerror)}})
-            return 1
+            return 1, False
         self._process = process
         if self._stopping.is_set():  # stopped while it was being made, so that it has heard of nothing
             self._send(signal.SIGTERM)
         if process.stdout is not None:
-            while line := await process.stdout.readline():
-                if line == b"ready\n":
+            while line := await _next_line(process.stdout):
+                if line == _READY:
                     self._ready()
-        self._is_ready = False
-        return await process.wait()
+                self._heard(line)
+        was_ready, self._is_ready = self._is_ready, False
+        return await process.wait(), was_ready
 
     def _ready(self) -> None:
         self._is_ready = self._was_ready = True
@@ -119,3 +186,11 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 # Not by Popen, which looks first whether it has ended, and takes its exit code from the one who waits.
                 os.kill(self._process.pid, number)
+
+
+async def _next_line(stream: asyncio.StreamReader) -> bytes:
+    """The next line, empty at the end. One that does not fit the buffer becomes an empty line."""
+    try:
+        return await stream.readline()
+    except ValueError:
+        return b"\n"

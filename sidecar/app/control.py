@@ -14,16 +14,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-from aiohttp import web
-
-from registry_client.client import open_registry
 from registry_client.errors import RegistryError
-from sidecar.admin.api import build_app
+from sidecar.app.answering import answer
+from sidecar.app.carrying_on import carry_on
+from sidecar.app.ending import ended, kept
 from sidecar.app.memory import within_machine
+from sidecar.app.registry import open_parts, webhook_of
 from sidecar.app.reloading import reloaded
 from sidecar.app.scrape import Scrape
 from sidecar.app.stopping import stop_when_told
@@ -38,41 +37,45 @@ from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import KEEP_S, Decisions
 from sidecar.control.desk import Desk
+from sidecar.control.following import AliasFollower
 from sidecar.control.intake import Intake
 from sidecar.control.outbox import Outbox
 from sidecar.control.probe import probe
 from sidecar.control.publisher import Publisher
-from sidecar.control.registry_sync import ALIAS_MOVE, RegistrySync
+from sidecar.control.reconcile import Reconciler
 from sidecar.control.rounds import Rounds
 from sidecar.control.store import Store
 from sidecar.control.watches import Watches
+from sidecar.control.write_back import WRITE_BACK
 from sidecar.decide.routing import trust_of
 from sidecar.errors import Invalid, SidecarError
 from sidecar.records import Exchange
 from sidecar.standing import DeploymentState, Target
 from sidecar.telemetry.counts import WorkerTotals
 from sidecar.telemetry.logs import configure
-from sidecar.telemetry.metrics import SidecarCollector, render
 
 log = logging.getLogger("sidecar.control")
 
 # Decisions are kept for the outcomes' window and this long: what comes too late is still told from an orphan.
 _BEYOND_WINDOW_S = 7 * 86_400.0
 _ALARMS_KEPT_S = 86_400.0
-_CALLERS_END_S = 3.0
 
 
 class Control:
     """Every part of the control process; `open` to `close` is its life."""
 
-    def __init__(self, config_path: Path, settings: Settings, link: str, table: Path) -> None:
+    def __init__(
+        self, config_path: Path, settings: Settings, link: str, table: Path, sockets: Path | None = None
+    ) -> None:
         self._config_path = config_path
         self._settings = settings
         self._link = link
         self._table = table
+        self._sockets = sockets or Path(link).parent
         self._tokens = tokens_of(settings)
-        self._totals = WorkerTotals()
-        self._announcer = Announcer()
+        self._webhook = webhook_of(settings, lambda: self._follower.wake())  # noqa: PLW0108  made later
+        self._totals, self._announcer = WorkerTotals(), Announcer()
+        self.stopping = asyncio.Event()  # whoever opens it may hear that it shall stop meanwhile
         self._opened = contextlib.AsyncExitStack()
         self._started = False
 
@@ -88,18 +91,23 @@ class Control:
         await self._open_stores()
         self._wire()
         self._opened.push_async_callback(self._keep)
-        await self._challengers.start()
-        await self._controller.start()
-        await self._carry_on()
+        self._write_back.take_up(await self._outbox.waiting(WRITE_BACK))
+        # What is stored first: it says what the registry's aliases mean.
+        await self._challengers.take_up()
+        await self._controller.take_up()
+        await self._follower.start(self.stopping)
+        await self._take_up()
+        self._follower.is_in_force()
+        await carry_on(self._rounds, self._watches.known, self._store.carryover, self._decisions)
         # Only now: what a worker sends before would be counted into evidence that the last run's then replaces.
         await self._intake.open()
         self._opened.callback(self._intake.close)
         await self._serve(admin)
-        tasks = [
+        self._tasks = (
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._outbox.run(), name="outbox"),
-        ]
-        self._tasks = tuple(tasks)
+            asyncio.create_task(self._follower.run(), name="following"),
+        )
         self._opened.push_async_callback(self._end_tasks)
         self._started = True
 
@@ -109,13 +117,10 @@ class Control:
         self._opened.push_async_callback(self._store.close)
         keep_s = max(KEEP_S, settings.outcomes.window_s + _BEYOND_WINDOW_S)
         self._decisions = await Decisions.open(state_dir, keep_s=keep_s)
-        self._opened.push_async_callback(_kept, self._decisions.close)
+        self._opened.push_async_callback(kept, self._decisions.close)
         self._alarms = AlarmBook(await self._store.carryover.alarms(ended_after=time.time() - _ALARMS_KEPT_S))
-        self._registry = RegistrySync(None)
-        if settings.registry is not None:
-            registry = open_registry(settings.registry.uri)
-            self._opened.push_async_callback(registry.close)
-            self._registry = RegistrySync(registry)
+        self._parts = open_parts(settings, self._sockets, self._opened, lambda: self._desk.named())  # noqa: PLW0108
+        self._registry, self._write_back = self._parts.sync, self._parts.write_back
         self._watches = Watches(self._decisions, self._registry, self._totals, time.time)
         self._spans = spans_of(settings, where_in(self._watches.known))
         if self._spans is not None:
@@ -123,15 +128,15 @@ class Control:
 
     def _wire(self) -> None:
         """Every part by its constructor; nothing runs yet."""
-        watches = self._watches.known
         self._intake = Intake(self._link, self._fold, self._watches.count, self._watches.left)
-        self._outbox = Outbox(self._store.database, {ALIAS_MOVE: self._registry.move_alias}, time.time)
+        self._outbox = Outbox(self._store.database, {}, time.time, lines={WRITE_BACK: self._write_back.deliver})
         self._desk = Desk(
             settings=lambda: self._settings,
             store=self._store,
             decisions=self._decisions,
             registry=self._registry,
-            watches=watches,
+            write_back=self._write_back,
+            watches=self._watches.known,
             alarms=self._alarms,
             announcer=self._announcer,
             ready=self._intake.ready,
@@ -145,15 +150,37 @@ class Control:
             publish=self._publish,
             clock=time.time,
             settle=self._settle,
-            deliveries=self._registry.deliveries,
+            deliveries=self._write_back.deliveries,
             wake=self._outbox.wake,
+            lineage=self._registry.lineage,
+        )
+        self._follower = self._desk.follower = AliasFollower(
+            self._parts.cached,
+            self._parts.managed,
+            store=self._store,
+            turns=self._controller.turns,
+            settings=lambda: self._settings,
+            states=lambda: self._controller.states,
+            roster=lambda name: self._challengers.roster(name),  # noqa: PLW0108  made later
+            take_up=self._take_up,
+            clock=time.time,
         )
         self._challengers = self._desk.challengers = Challengers(
             self._store,
             self._controller.turns,
-            deployments=lambda: {deployment.name: deployment for deployment in self._settings.deployments},
+            deployments=self._follower.deployments,
             states=lambda: self._controller.states,
             read=self._read_challenger,
+            clock=time.time,
+            named=self._follower.named,
+        )
+        self._desk.reconciler = Reconciler(
+            self._store,
+            self._controller.turns,
+            self._write_back,
+            deployments=self._desk.named,
+            states=lambda: self._controller.states,
+            wake=self._outbox.wake,
             clock=time.time,
         )
         self._publisher = Publisher(
@@ -161,7 +188,7 @@ class Control:
         )
         self._rounds = Rounds(
             deployments=self._desk.named,
-            watches=watches,
+            watches=self._watches.known,
             gate_table=self._desk.gates,
             alarms=self._alarms,
             announcer=self._announcer,
@@ -171,26 +198,10 @@ class Control:
             keep_table=self._publisher.keep,
             attempt=self._intake.attempt,
             clock=time.time,
+            registry_s=self._settings.registry.poll_s if self._settings.registry is not None else None,
         )
 
-    async def _carry_on(self) -> None:
-        """Baselines first, since evidence belongs to one; then what the last run knew; then outcomes from disk."""
-        await self._rounds.ask_registry()
-        for name, watch in self._watches.known.items():
-            for fault in watch.restore(await self._store.carryover.snapshots(name)):
-                log.warning("evidence begins anew", extra={"fields": {"deployment": name, "says": fault}})
-        async for joined in self._decisions.matched():
-            if joined.deployment in self._watches.known:
-                self._watches.known[joined.deployment].fold_joined(joined)
-        for name, watch in self._watches.known.items():
-            for coverage in await self._decisions.coverage(name):
-                watch.quality.fold_predicted(coverage.champion, coverage.decided)
-        # What is broken is known before the first exchange comes.
-        with contextlib.suppress(SidecarError):
-            await self._rounds.round()
-
     async def _serve(self, admin: socket.socket) -> None:
-        settings = self._settings
         scrape = Scrape(
             self._watches.known,
             self._desk,
@@ -200,19 +211,15 @@ class Control:
             decisions=self._decisions,
             spans=lambda: self._spans.counts if self._spans is not None else {},
         )
-        collector = SidecarCollector(lambda: scrape.facts(time.time()))
-        app = build_app(
-            self._desk,
+        await answer(
+            admin,
+            self._settings,
+            desk=self._desk,
+            scrape=scrape,
             tokens=self._tokens,
-            metrics_text=lambda: render(collector),
-            metrics_open=settings.admin.metrics == "open",
-            listen_host=settings.admin_address.host,
-            allowed_hosts=settings.admin.hosts,
+            webhook=self._webhook,
+            opened=self._opened,
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CALLERS_END_S)
-        await runner.setup()
-        self._opened.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, admin).start()
 
     async def reload(self) -> None:
         """SIGHUP: all but what needs a restart counts from the file; a bad file changes nothing."""
@@ -225,8 +232,8 @@ class Control:
         if waiting:
             log.warning("these need a restart", extra={"fields": {"keys": ", ".join(waiting)}})
         try:
-            await self._challengers.start()
-            await self._controller.start()
+            await self._follower.look()
+            await self._take_up()
         except SidecarError as error:
             log.error("a new deployment waits for the next reload", extra={"fields": {"says": str(error)}})  # noqa: TRY400
         await self._rounds.ask_registry()
@@ -247,13 +254,13 @@ class Control:
         async with self._store.database.idle(), self._decisions.idle():
             for task in self._tasks:
                 task.cancel()
-        await _ended(self._tasks)
+        await ended(self._tasks)
 
     async def _keep(self) -> None:
         """Verbs end, then the last snapshots."""
         await self._controller.finish()
         if self._started:
-            await _kept(self._rounds.save)
+            await kept(self._rounds.save)
 
     # --- what the parts tell each other ----------------------------------------------------------------------
 
@@ -273,11 +280,17 @@ class Control:
         except ConfigFaults as faults:
             raise Invalid("; ".join(str(fault) for fault in faults.faults)) from None
 
+    async def _take_up(self, names: Collection[str] | None = None) -> None:
+        """Puts in force what settings and registry name: of these deployments, by default of all."""
+        await self._challengers.start(names)
+        await self._controller.start(names)
+
     async def _probe(self, target: Target) -> str | None:
         return await probe(target, trust_of(target, self._settings.upstream_tls))
 
     async def _publish(self, states: Mapping[str, DeploymentState]) -> None:
         """The table goes out, and at once evidence begins anew where it has to."""
+        self._follower.ask_for()
         await self._publisher.send(states)
         self._watches.follow(self._challengers.in_force(), states)
 
@@ -286,28 +299,14 @@ class Control:
             log.warning("not every worker has taken the routing table yet")
 
 
-async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancels tasks and waits until they are over."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _kept(write: Callable[[], Awaitable[None]]) -> None:
-    """A last write, which a full disk must not turn into a crash."""
-    try:
-        await write()
-    except SidecarError as error:
-        log.warning("not everything was kept", extra={"fields": {"says": str(error)}})
-
-
-async def serve(config_path: Path, admin_fd: int, link: str, table: Path) -> int:
+async def serve(config_path: Path, admin_fd: int, link: str, table: Path, sockets: Path | None = None) -> int:
     """Runs until told to stop; 1 when a part of it failed, so that the supervisor starts it anew."""
     loop = asyncio.get_running_loop()
     stopping, changed = asyncio.Event(), asyncio.Event()
     stop_when_told(loop, stopping)
     loop.add_signal_handler(signal.SIGHUP, changed.set)
-    control = Control(config_path, load(config_path), link, table)
+    control = Control(config_path, load(config_path), link, table, sockets)
+    control.stopping = stopping
     with socket.socket(fileno=admin_fd) as admin:
         await control.open(admin)
         print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
@@ -317,7 +316,7 @@ async def serve(config_path: Path, admin_fd: int, link: str, table: Path) -> int
             loop.create_task(_reload(control, changed), name="reload"),
         )
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        await _ended(tasks)
+        await ended(tasks)
         await control.close()
     return 0 if stopping.is_set() else 1
 
@@ -337,10 +336,11 @@ def main() -> int:
     parser.add_argument("--admin-fd", type=int, required=True)
     parser.add_argument("--link", required=True)
     parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--sockets", type=Path)
     given = parser.parse_args()
     configure("control")
     try:
-        return asyncio.run(serve(given.config, given.admin_fd, given.link, given.table))
+        return asyncio.run(serve(given.config, given.admin_fd, given.link, given.table, given.sockets))
     except (CannotStart, ConfigFaults, RegistryError, SidecarError, OSError) as error:
         print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -64,6 +64,7 @@ class Scrape:
             agreement={version: seen.value if seen is not None else None for version, seen in agreements.items()},
             transitions=dict(self._desk.transitions[name]),
             outcomes=OutcomeCounts(**self._desk.outcome_counts[name]),
+            registry=self._desk.registry(name),
             undecodable=watch.undecodable,
             alarms=self._alarms.open(name),
         )

@@ -25,9 +25,10 @@ _COMMANDS = {
     "rollback": ("transition:rollback_command", "Go back to the previous champion."),
     "challenger": ("shadow:challenger_command", "Set or remove a challenger."),
     "shadow": ("shadow:shadow_command", "Switch all copies of a deployment on or off."),
+    "registry": ("registry:registry_command", "What the registry says; end a disagreement with it."),
     "outcomes": ("outcomes:outcomes_command", "Post late outcomes from a file."),
     "audit": ("audit:audit_command", "Read or verify the audit trail."),
-    "baseline": ("baseline:baseline_command", "Build or show a baseline."),
+    "baseline": ("baseline:baseline_command", "Build, merge or show a baseline."),
 }
 
 

@@ -28,12 +28,32 @@ class Challenger(msgspec.Struct, frozen=True):
     health: str = "unknown"
 
 
+class Divergence(msgspec.Struct, frozen=True):
+    """The registry's alias of the champion is at another version than the one that serves."""
+
+    alias: str
+    registry: str
+    sidecar: str
+    since: str | None = None
+
+
 class Registry(msgspec.Struct, frozen=True):
-    """`reachable` is None where no registry is configured."""
+    """`reachable` is None where no registry is configured; `unwritten` is what it was not told yet."""
 
     reachable: bool | None = None
+    since: str | None = None
+    age_s: float | None = None
     diverged: bool = False
     says: str | None = None
+    divergence: Divergence | None = None
+    unwritten: str | None = None
+
+
+class FromRegistry(msgspec.Struct, frozen=True):
+    """What was taken from the registry's aliases, and what is waited for."""
+
+    aliases: dict[str, str] = {}
+    waits: tuple[str, ...] = ()
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -50,12 +70,15 @@ class Deployment(msgspec.Struct, frozen=True):
     config_differs: bool = False
     differences: tuple[str, ...] = ()
     shadow_enabled: bool = True
+    lineage: dict[str, dict[str, str]] = {}
+    from_registry: FromRegistry | None = None
 
 
 class Deployments(msgspec.Struct, frozen=True):
-    """All deployments."""
+    """All deployments that are routed; `waits` says why not everything is served yet."""
 
     items: tuple[Deployment, ...]
+    waits: str | None = None
 
 
 class ShadowChange(msgspec.Struct, frozen=True):
@@ -237,6 +260,16 @@ class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "t
     generation: int
     audit_seq: int | None = None
     dry_run: bool = False
+
+
+class Reconciliation(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
+    """The registry's alias, pointed at the version that serves; `audit_seq` is None where nothing differed."""
+
+    alias: str
+    from_version: str | None
+    to_version: str
+    written: bool
+    audit_seq: int | None = None
 
 
 class OutcomeCounts(msgspec.Struct, frozen=True):

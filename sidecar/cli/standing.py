@@ -9,6 +9,8 @@ from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import as_json_option, with_admin_api
 from sidecar.cli.tables import console, table
 
+_METRICS = 4  # what fits beside the others
+
 
 @click.command("status")
 @with_admin_api
@@ -19,9 +21,13 @@ def status_command(api: AdminClient, as_json: bool) -> None:
     if as_json:
         click.echo(answer.text)
         return
-    deployments = answer.read_as(Deployments).items
-    if not deployments:
+    told = answer.read_as(Deployments)
+    deployments = told.items
+    if told.waits is not None:
+        click.echo(told.waits, err=True)
+    elif not deployments:
         click.echo("no deployments; add one to the configuration")
+    if not deployments:
         return
     rows = [
         (
@@ -38,6 +44,10 @@ def status_command(api: AdminClient, as_json: bool) -> None:
     ]
     columns = ("deployment", "champion", "since", "challengers", "state", "previous", "generation", "remarks")
     console().print(table(columns, rows, right=("generation",)))
+    made = [row for found in deployments for row in _lineage(found)]
+    if made:
+        fields = ("deployment", "version", "data", "code", "approved by", "created by", "metrics")
+        console().print(table(fields, made))
 
 
 @click.command("alarms")
@@ -77,14 +87,37 @@ def _challenger(challenger: Challenger) -> str:
     return f"{challenger.version}{part} ({state})"
 
 
+def _lineage(deployment: Deployment) -> list[tuple[str | None, ...]]:
+    """What made each version, as far as the registry says; champion first."""
+    return [
+        (
+            deployment.name,
+            version,
+            *(told.get(name) for name in ("data", "code", "approved_by", "created_by")),
+            ", ".join(f"{name.removeprefix('metrics.')} {text}" for name, text in _metrics(told)) or None,
+        )
+        for version, told in deployment.lineage.items()
+        if told
+    ]
+
+
+def _metrics(told: dict[str, str]) -> list[tuple[str, str]]:
+    return sorted((name, text) for name, text in told.items() if name.startswith("metrics."))[:_METRICS]
+
+
 def _remarks(deployment: Deployment) -> str | None:
     remarks = []
     if not deployment.shadow_enabled:
         remarks.append("the shadow is switched off")
     if deployment.config_differs:
         remarks.append("; ".join(deployment.differences) or "the configuration file differs")
+    if deployment.from_registry is not None:
+        remarks += deployment.from_registry.waits
     if deployment.registry.diverged:
         remarks.append(deployment.registry.says or "the registry names another champion")
+    elif deployment.registry.unwritten is not None:
+        remarks.append(f"the registry was not told yet: {deployment.registry.unwritten}")
     elif deployment.registry.reachable is False:
-        remarks.append(deployment.registry.says or "the registry does not answer")
+        says = deployment.registry.says or "the registry does not answer"
+        remarks.append(says if deployment.registry.since is None else f"{says} (since {deployment.registry.since})")
     return "; ".join(remarks) or None

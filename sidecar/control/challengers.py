@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sidecar import __version__
 from sidecar.config import Deployment
@@ -33,7 +33,7 @@ from sidecar.decide.roster import (
 from sidecar.errors import Invalid, Unknown
 from sidecar.standing import DeploymentState, ShadowAction, ShadowChange
 
-_FOLLOWED = "the settings file says the same by now, or names a version no longer"
+_FOLLOWED = "the settings file, or the registry, says the same by now, or names a version no longer"
 
 
 class Challengers:
@@ -42,10 +42,12 @@ class Challengers:
     Args:
         store: open.
         turns: shared with the controller.
-        deployments: the settings file's by name, asked at each verb, so that a reload counts at once.
+        deployments: the settings file's by name, with the versions that the registry has named for them; asked at each
+            verb, so that a reload counts at once.
         states: the stored states by deployment.
         read: checks a challenger's settings as in the file; may read the files that they name. Raises Invalid.
         clock: seconds since the epoch.
+        named: versions that the registry names for a deployment, also those that get no copies yet.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Challengers:
         states: Callable[[], Mapping[str, DeploymentState]],
         read: Callable[[Mapping[str, object]], Challenger],
         clock: Callable[[], float],
+        named: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self.rosters: dict[str, Roster] = {}
         self._store = store
@@ -65,17 +68,24 @@ class Challengers:
         self._states = states
         self._read = read
         self._clock = clock
+        self._named = named
 
-    async def start(self) -> None:
-        """Takes up what is stored, less what the settings file says too. Also after a reload; does not publish.
-
-        Raises Unavailable.
-        """
+    async def take_up(self) -> None:
+        """Reads what is stored, so that others know it before `start`."""
         self.rosters = await self._store.rosters() | self.rosters
-        for name, deployment in self._deployments().items():
+
+    async def start(self, names: Collection[str] | None = None) -> None:
+        """Takes up what is stored, less what the settings file or the registry's aliases say too; does not publish.
+
+        Also after a reload. `names`: the deployments that this is about, by default all. Raises Unavailable.
+        """
+        await self.take_up()
+        for name in self._deployments() if names is None else names:
             async with self._turns.of(name):
-                before = self.roster(name)
-                after = following(deployment, before)
+                deployment, before = self._deployments().get(name), self.roster(name)
+                if deployment is None:
+                    continue
+                after = following(deployment, before, self._named(name))
                 if after is not before:
                     await self._write(before, after, self._deed(after, "follow_settings", "sidecar", _FOLLOWED))
 
@@ -84,7 +94,7 @@ class Challengers:
         return self.rosters.get(name) or Roster(deployment=name)
 
     def in_force(self) -> dict[str, Deployment]:
-        """The settings file's deployments with what calls have changed, by name."""
+        """The deployments with what calls have changed, by name."""
         return {name: in_force(d, self.rosters.get(name)) for name, d in self._deployments().items()}
 
     def switched_off(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -18,6 +18,7 @@ from sidecar.config import Deployment
 from sidecar.control.store import Delivery, Receipt, Store
 from sidecar.control.turns import Turns
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.lineage import with_lineage
 from sidecar.decide.promotion import (
     Plan,
     Promote,
@@ -42,6 +43,12 @@ def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
     return ()
 
 
+def unknown_lineage(name: str, version: str) -> Mapping[str, str]:
+    """No registry says anything."""
+    del name, version
+    return {}
+
+
 async def settled_at_once() -> None:
     """Nobody has to be waited for."""
 
@@ -59,6 +66,7 @@ class Controller:
         settle: waits until the table is on disk and with the workers; a slow one holds up no other verb.
         clock: seconds since the epoch.
         deliveries: what a transition has to tell others, written with it.
+        lineage: (deployment, version) -> the registry's fields, as last known, for the audit entry.
         wake: there is something in the outbox.
     """
 
@@ -74,6 +82,7 @@ class Controller:
         settle: Callable[[], Awaitable[None]] = settled_at_once,
         deliveries: Callable[[Plan], Sequence[Delivery]] = no_deliveries,
         wake: Callable[[], None] = lambda: None,
+        lineage: Callable[[str, str], Mapping[str, str]] = unknown_lineage,
     ) -> None:
         self.states: dict[str, DeploymentState] = {}
         self._store = store
@@ -84,23 +93,22 @@ class Controller:
         self._clock = clock
         self._deliveries = deliveries
         self._wake = wake
+        self._lineage = lineage
 
-    async def start(self) -> None:
+    async def take_up(self) -> None:
+        """Reads the stored states, so that others know them before `start`."""
+        self.states = await self._store.states() | self.states
+
+    async def start(self, names: Collection[str] | None = None) -> None:
         """Takes up the stored states, makes the first one of a new deployment, publishes. Also after a reload.
 
         The stored champion beats the settings'; only its address is taken from them when they name that version.
+        `names`: the deployments that this is about, by default all.
         """
-        self.states = await self._store.states() | self.states
-        for name, deployment in self._deployments().items():
+        await self.take_up()
+        for name in self._deployments() if names is None else names:
             async with self.turns.of(name):
-                stored = self.states.get(name)
-                version = deployment.champion.version if stored is None else stored.champion
-                target = targets(deployment).get(version)
-                if target is None:
-                    continue
-                plan = decide_start(stored, name, version, target, self._clock())
-                if plan is not None:
-                    await self._write(plan, None)
+                await self._begin(name)
         await self.turns.publish()
 
     async def promote(
@@ -188,6 +196,22 @@ class Controller:
 
     # --- the steps ----------------------------------------------------------------------------------------------
 
+    async def _begin(self, name: str) -> None:
+        """A deployment's first state, or another address of its champion, where there is something of it to write."""
+        deployment, stored = self._deployments().get(name), self.states.get(name)
+        if deployment is None:
+            return
+        named = deployment.champion.version if deployment.champion is not None else None
+        version = named if stored is None else stored.champion
+        target = None if version is None else targets(deployment).get(version)
+        if version is None or target is None:
+            return
+        source = deployment.from_registry
+        named_by = "the settings name" if source is None else f"the registry's alias {source.champion} names"
+        plan = decide_start(stored, name, version, target, self._clock(), named_by)
+        if plan is not None:
+            await self._write(plan, None)
+
     def _deployment(self, name: str) -> Deployment:
         deployments = self._deployments()
         if name not in deployments:
@@ -240,7 +264,7 @@ class Controller:
             to_version=plan.to_version,
             reason=plan.reason,
             evidence=plan.evidence,
-            details=plan.details,
+            details=with_lineage(plan.details, self._lineage(plan.state.deployment, plan.to_version)),
         )
         entry = await self._store.transition(
             plan.state,

@@ -19,9 +19,12 @@ from sidecar.control.announcer import Announcer
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import Decisions
+from sidecar.control.following import AliasFollower
+from sidecar.control.reconcile import Reconciler, Side
 from sidecar.control.registry_sync import RegistrySync
 from sidecar.control.store import Store
 from sidecar.control.watch import DeploymentWatch
+from sidecar.control.write_back import WriteBack
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.gates import judge
 from sidecar.decide.history import champion_at, champion_spans
@@ -29,7 +32,7 @@ from sidecar.decide.promotion import phase
 from sidecar.decide.roster import differences, source_of
 from sidecar.decide.routing import shadows
 from sidecar.decide.routing_table import Shadow
-from sidecar.errors import Invalid, Unknown
+from sidecar.errors import Invalid, Unavailable, Unknown
 from sidecar.records import Outcome
 from sidecar.reports import ComparisonReport, DriftReport, GateTable, OutcomeCounts, VersionQuality
 from sidecar.standing import (
@@ -42,6 +45,8 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    Reconciliation,
+    RegistryStatus,
     ShadowChange,
     Transition,
 )
@@ -57,6 +62,7 @@ class Desk:
         store: Store,
         decisions: Decisions,
         registry: RegistrySync,
+        write_back: WriteBack,
         watches: Mapping[str, DeploymentWatch],
         alarms: AlarmBook,
         announcer: Announcer,
@@ -67,6 +73,7 @@ class Desk:
         self._store = store
         self._decisions = decisions
         self._registry = registry
+        self._write_back = write_back
         self._watches = watches
         self._alarms = alarms
         self._announcer = announcer
@@ -74,6 +81,8 @@ class Desk:
         self._clock = clock
         self.controller: Controller
         self.challengers: Challengers
+        self.follower: AliasFollower
+        self.reconciler: Reconciler
         # By deployment; "" for outcomes of which nobody knows whose they are.
         self.outcome_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
@@ -81,17 +90,20 @@ class Desk:
 
     # --- looking ---------------------------------------------------------------------------------------------
 
-    def ready(self) -> bool:
-        """True while every worker routes by the present table, and none stops."""
-        return self._ready()
+    def waits(self) -> str | None:
+        """None while every worker routes by the present table, none stops, and each deployment has a champion."""
+        if not self._ready():
+            return "No worker routes traffic yet; ask again in a moment."
+        unserved = self.follower.unserved()
+        return f"Not everything is served yet. {'; '.join(unserved)}." if unserved else None
 
     def named(self) -> dict[str, Deployment]:
         """The deployments that are in force, by name: the settings' with what calls have changed."""
         return self.challengers.in_force()
 
     def deployments(self) -> tuple[DeploymentStatus, ...]:
-        """All of them."""
-        return tuple(self.deployment(name) for name in self.named())
+        """All of them that are routed."""
+        return tuple(self.deployment(name) for name in self.named() if name in self._watches)
 
     def deployment(self, name: str) -> DeploymentStatus:
         """One of them."""
@@ -107,15 +119,21 @@ class Desk:
             champion=ChampionStatus(version=state.champion, url=state.champion_target.url, since=state.champion_since),
             previous=state.previous,
             challengers=tuple(self._challenger(watch, shadow) for shadow in scoring),
-            registry=self._registry.status(name),
+            registry=self.registry(name),
             config_differs=bool(differs),
             differences=differs,
             shadow_enabled=roster.enabled,
+            from_registry=self.follower.status(name),
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
             },
         )
+
+    def registry(self, name: str) -> RegistryStatus:
+        """What is known of the registry, and where the champion's alias is there."""
+        watch = self._watch(name)
+        return self._write_back.told(self._registry.status(name), watch.deployment, watch.state)
 
     def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
         """A challenger beside the champion."""
@@ -131,16 +149,22 @@ class Desk:
         watch = self._watch(name)
         version, now = _challenger_of(watch, challenger), self._clock()
         paired = watch.paired.paired(watch.state.champion, version)
+        registry, from_file = self._settings().registry, watch.deployment.baseline not in (None, "registry")
+        limit_s = None if registry is None else registry.max_age_s
         evidence = Evidence(
             deployment=name,
             champion=watch.state.champion,
             challenger=version,
             baseline_digest=watch.baseline.digest if watch.baseline is not None else None,
+            baseline_limit_s=None if from_file else limit_s,
+            baseline_age_s=self._registry.baseline_age_s(watch.deployment, watch.state.champion),
             watched_rows=watch.watched_rows,
             comparison=watch.comparisons[version].report(now),
             quality=paired if paired.matched else None,
             open_alarms=self._alarms.open(name),
-            lineage=self._registry.lineage(name, version),
+            lineage=self._registry.lineage(name, version) if self._registry.knows(name, version) else None,
+            lineage_limit_s=limit_s,
+            lineage_age_s=self._registry.lineage_age_s(name, version),
         )
         return judge(watch.deployment.gates, evidence, now)
 
@@ -247,6 +271,12 @@ class Desk:
         """All copies of a deployment, off or on."""
         return await self.challengers.switch(name, enabled=enabled, actor=actor, reason=reason)
 
+    async def reconcile(
+        self, name: str, *, take: Side, expected: str | None, actor: str, reason: str
+    ) -> Reconciliation:
+        """The registry's alias, pointed at the version that serves here."""
+        return await self.reconciler.reconcile(name, take=take, expected=expected, actor=actor, reason=reason)
+
     # --- the record ------------------------------------------------------------------------------------------
 
     async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
@@ -273,10 +303,11 @@ class Desk:
     # --- parts -----------------------------------------------------------------------------------------------
 
     def _in_file(self, name: str) -> Deployment:
-        for deployment in self._settings().deployments:
-            if deployment.name == name:
-                return deployment
-        raise Unknown(f"deployment {name!r} is gone from the settings")
+        """As the settings file has it, with the versions that the registry has named."""
+        deployment = self.follower.deployments().get(name)
+        if deployment is None:
+            raise Unknown(f"deployment {name!r} is gone from the settings")
+        return deployment
 
     def _challenger(self, watch: DeploymentWatch, shadow: Shadow) -> ChallengerStatus:
         to, name = shadow.to, watch.deployment.name
@@ -301,6 +332,9 @@ class Desk:
     def _watch(self, name: str) -> DeploymentWatch:
         watch = self._watches.get(name)
         if watch is None:
+            following = self.follower.status(name)
+            if following is not None:
+                raise Unavailable(f"{name} is not routed yet: {'; '.join(following.waits) or 'ask again in a moment'}")
             raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(self._watches) or 'none'}")
         return watch
 

@@ -1,7 +1,8 @@
 """The durable sender: what a transition has to tell others is told at least once, also after a restart.
 
-Keeps: rows of one kind and subject go out in their order, one waits for the one before; a failure waits 1 s, 2 s,
-4 s, up to 5 minutes and never ends a row; done rows stay for 7 days, then go.
+Keeps: rows of one kind and subject go out in their order, one waits for the one before, or where a kind is delivered
+by whole lines, all that waits goes out at once; a failure waits 1 s, 2 s, 4 s, up to 5 minutes and never ends a row;
+done rows stay for 7 days, then go.
 Does not: add rows (they are part of a transition in `store`), know what a handler does, or send twice at a time.
 Called by: control's composition root, which hands in a handler per kind; `controller` wakes it.
 """
@@ -9,7 +10,7 @@ Called by: control's composition root, which hands in a handler per kind; `contr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Row, delete, func, select, update
@@ -26,6 +27,8 @@ _IDLE_S = 60.0
 _FAULT_LENGTH = 500
 
 Handler = Callable[[Delivery], Awaitable[None]]
+# Takes everything that waits for one subject, oldest first; it is delivered as a whole or not at all.
+LineHandler = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
 class Undelivered(Exception):
@@ -43,10 +46,17 @@ class OutboxStatus:
 class Outbox:
     """Sends what is due. `run` is one task for the life of the process; `wake` makes it look at once."""
 
-    def __init__(self, database: Database, handlers: Mapping[str, Handler], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        handlers: Mapping[str, Handler],
+        clock: Callable[[], float],
+        lines: Mapping[str, LineHandler] | None = None,
+    ) -> None:
         self._database = database
         self._handlers = handlers
         self._clock = clock
+        self._lines = lines or {}
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -71,16 +81,34 @@ class Outbox:
         async with self._database.begin() as connection:
             await connection.execute(delete(table).where(table.c.done_at < now - DONE_KEPT_S))
             rows = (await connection.execute(select(table).where(table.c.done_at.is_(None)).order_by(table.c.id))).all()
-        delivered, waiting = 0, set()
+        lines: dict[tuple[str, str], list[Row[tuple[object, ...]]]] = {}
         for row in rows:
-            line = (row.kind, row.subject)
-            if line in waiting:
-                continue
-            if row.next_at > now or not await self._send(row):
-                waiting.add(line)
-            else:
-                delivered += 1
-        return delivered
+            lines.setdefault((row.kind, row.subject), []).append(row)
+        return sum([await self._send_line(kind, line, now) for (kind, _), line in lines.items()])
+
+    async def _send_line(self, kind: str, line: Sequence[Row[tuple[object, ...]]], now: float) -> int:
+        whole = self._lines.get(kind)
+        if whole is not None:
+            # What came last is due at once: what waits before it goes with it.
+            due = any(row.next_at <= now for row in line)
+            return len(line) if due and await self._send(line, whole(_deliveries(line))) else 0
+        for sent, row in enumerate(line):
+            if row.next_at > now or not await self._send([row], self._handle(row)):
+                return sent
+        return len(line)
+
+    async def _handle(self, row: Row[tuple[object, ...]]) -> None:
+        handler = self._handlers.get(row.kind)
+        if handler is None:
+            raise Undelivered(f"nothing here delivers {row.kind}: the settings that made it are gone")
+        await handler(*_deliveries([row]))
+
+    async def waiting(self, kind: str) -> tuple[Delivery, ...]:
+        """All of a kind that is not delivered yet, oldest first."""
+        table = schema.outbox
+        query = select(table).where((table.c.kind == kind) & table.c.done_at.is_(None)).order_by(table.c.id)
+        async with self._database.begin() as connection:
+            return _deliveries((await connection.execute(query)).all())
 
     async def status(self, kind: str, subject: str) -> OutboxStatus:
         """How one line of deliveries stands."""
@@ -107,23 +135,25 @@ class Outbox:
         # A row that waits for the one before it is due by its own clock: never spin on it.
         return _IDLE_S if next_at is None else min(_IDLE_S, max(FIRST_WAIT_S, next_at - self._clock()))
 
-    async def _send(self, row: Row[tuple[object, ...]]) -> bool:
-        handler = self._handlers.get(row.kind)
+    async def _send(self, rows: Sequence[Row[tuple[object, ...]]], delivery: Awaitable[None]) -> bool:
+        """Tries once, and notes of all these rows how it went."""
         fault: str | None = None
-        if handler is None:
-            fault = f"nothing here delivers {row.kind}: the settings that made it are gone"
-        else:
-            try:
-                await handler(Delivery(row.kind, row.subject, row.payload))
-            except (Undelivered, OSError, TimeoutError) as error:
-                fault = (str(error) or type(error).__name__)[:_FAULT_LENGTH]
+        try:
+            await delivery
+        except (Undelivered, OSError, TimeoutError) as error:
+            fault = (str(error) or type(error).__name__)[:_FAULT_LENGTH]
         now = self._clock()
-        change = update(schema.outbox).where(schema.outbox.c.id == row.id)
+        change = update(schema.outbox).where(schema.outbox.c.id.in_([row.id for row in rows]))
         if fault is None:
             change = change.values(done_at=now, fault=None)
         else:
-            wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(row.attempts, 16))
-            change = change.values(attempts=row.attempts + 1, next_at=now + wait_s, fault=fault)
+            attempts = max(row.attempts for row in rows)
+            wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 16))
+            change = change.values(attempts=attempts + 1, next_at=now + wait_s, fault=fault)
         async with self._database.begin() as connection:
             await connection.execute(change)
         return fault is None
+
+
+def _deliveries(rows: Sequence[Row[tuple[object, ...]]]) -> tuple[Delivery, ...]:
+    return tuple(Delivery(row.kind, row.subject, row.payload) for row in rows)

@@ -52,13 +52,11 @@ class Publisher:
     async def send(self, states: Mapping[str, DeploymentState]) -> None:
         """Sends the table to every worker that is here. Never raises, and waits for the store's number only.
 
-        A deployment that has no state yet (its first one could not be stored) is left out.
+        A deployment that has no state yet (its first one could not be stored, or its registry has not named a champion
+        yet) is left out.
         """
         self._serial = await self._next_serial()
-        settings = self._settings()
-        known = tuple(deployment for deployment in settings.deployments if deployment.name in states)
-        settings = settings.model_copy(update={"deployments": known})
-        table = routing_table(settings, states, self._serial, self._switched_off())
+        table = routing_table(self._settings(), states, self._serial, self._switched_off())
         self._newest = self._unwritten = msgspec.msgpack.encode(table)
         self._intake.publish(table, self._newest)
 

@@ -56,6 +56,7 @@ class Rounds:
         keep_table: Callable[[], Awaitable[None]],
         attempt: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
+        registry_s: float | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
@@ -68,6 +69,7 @@ class Rounds:
         self._keep_table = keep_table
         self._attempt = attempt
         self._clock = clock
+        self._registry_s = registry_s
         self._ready: dict[tuple[str, str], int] = {}
 
     async def run(self) -> None:
@@ -76,7 +78,7 @@ class Rounds:
             group.create_task(self._every(ROUND_S, "round", self.round))
             group.create_task(self._every(SNAPSHOT_S, "snapshots", self.save))
             group.create_task(self._every(TABLE_S, "routing table", self._keep_table))
-            group.create_task(self._every(REGISTRY_S, "registry", self.ask_registry))
+            group.create_task(self._every(self._registry_s or REGISTRY_S, "registry", self.ask_registry))
             group.create_task(self._every(EXPIRY_S, "expiry", self._expire))
 
     async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -132,7 +134,7 @@ class Rounds:
             watch = self._watches.get(name)
             if watch is None:
                 continue
-            await self._registry.refresh(deployment, watch.state, (*targets(deployment), watch.state.champion))
+            await self._registry.refresh(deployment, (*targets(deployment), watch.state.champion))
             self._attempt(lambda watch=watch: self._take_baseline(watch))  # type: ignore[misc]
 
     def _take_baseline(self, watch: DeploymentWatch) -> None:

@@ -203,9 +203,7 @@ class Store:
             async with self.database.begin() as connection:
                 await self._move(connection, state, expected_generation)
                 entry = await self._append(connection, deed)
-                if deliveries:
-                    rows = [msgspec.structs.asdict(d) | {"attempts": 0, "next_at": deed.at} for d in deliveries]
-                    await connection.execute(insert(schema.outbox), rows)
+                await self._post(connection, deliveries, deed.at)
                 if receipt is not None:
                     await self._keep(connection, receipt, entry)
             await self._committed(entry)
@@ -294,6 +292,12 @@ class Store:
         moved = (schema.audit.c.deployment == deployment) & schema.audit.c.action.in_(TRANSITIONS)
         return await self._told(select(schema.audit).where(moved).order_by(schema.audit.c.seq))
 
+    async def newest(self, deployment: str, action: str) -> AuditEntry | None:
+        """The newest entry of an action on a deployment; StoreError for one that was made unreadable."""
+        same = (schema.audit.c.deployment == deployment) & (schema.audit.c.action == action)
+        found = await self._told(select(schema.audit).where(same).order_by(schema.audit.c.seq.desc()).limit(1))
+        return found[0] if found else None
+
     async def acknowledge(self, alarm: Alarm, deed: Deed) -> AuditEntry:
         """Writes the acknowledged alarm and its audit entry at once."""
         async with self._trail:
@@ -303,6 +307,21 @@ class Store:
                 entry = await self._append(connection, deed)
             await self._committed(entry)
         return entry
+
+    async def record(self, deed: Deed, deliveries: Sequence[Delivery] = ()) -> AuditEntry:
+        """Writes an audit entry that changes no state, and what is to be told of it, at once."""
+        async with self._trail:
+            await self._write_head()
+            async with self.database.begin() as connection:
+                entry = await self._append(connection, deed)
+                await self._post(connection, deliveries, deed.at)
+            await self._committed(entry)
+        return entry
+
+    async def _post(self, connection: Transaction, deliveries: Sequence[Delivery], at: float) -> None:
+        if deliveries:
+            rows = [msgspec.structs.asdict(d) | {"attempts": 0, "next_at": at} for d in deliveries]
+            await connection.execute(insert(schema.outbox), rows)
 
     async def verify(self) -> AuditCheck:
         """Reads the whole trail and its kept head again from disk and checks both."""

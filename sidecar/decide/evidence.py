@@ -25,10 +25,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         baseline_digest: of the baseline that inputs are watched against; None where there is none.
+        baseline_limit_s: how long ago the registry may have last named this baseline; None where it is not from there.
+        baseline_age_s: how long ago it did; None where that is not known.
         watched_rows: live rows that were read and counted against it.
         quality: None while no version's rows have an outcome.
         open_alarms: of this deployment; others are ignored.
-        lineage: the challenger's registry fields, empty without a registry.
+        lineage: the challenger's registry fields; None where the registry has not told yet, or there is none.
+        lineage_limit_s, lineage_age_s: the same of the registry's word on the challenger.
     """
 
     deployment: str
@@ -39,7 +42,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     comparison: ComparisonReport
     quality: PairedQuality | None
     open_alarms: tuple[Alarm, ...]
-    lineage: Mapping[str, str]
+    lineage: Mapping[str, str] | None
+    baseline_limit_s: float | None = None
+    baseline_age_s: float | None = None
+    lineage_limit_s: float | None = None
+    lineage_age_s: float | None = None
 
 
 def digest(evidence: Evidence, settings: Gates, verdict: Verdict, gates: tuple[GateVerdict, ...]) -> str:

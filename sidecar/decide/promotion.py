@@ -185,17 +185,23 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
 
 
 def decide_start(
-    stored: DeploymentState | None, deployment: str, version: str, target: Target, now: float
+    stored: DeploymentState | None,
+    deployment: str,
+    version: str,
+    target: Target,
+    now: float,
+    named_by: str = "the settings name",
 ) -> Plan | None:
     """What a start of the sidecar changes: nothing, the first state, or the address of the stored champion.
 
     `version` and `target` are the stored champion's as the settings name it now, else the settings' champion's.
+    `named_by` is who says so, with its verb.
     """
     if stored is None:
         state = DeploymentState(
             deployment=deployment, generation=1, champion=version, champion_target=target, champion_since=now
         )
-        reason = "first start: the champion that the settings name"
+        reason = f"first start: the champion that {named_by}"
     elif stored.champion == version and stored.champion_target != target:
         state = msgspec.structs.replace(stored, generation=stored.generation + 1, champion_target=target)
         reason = "the settings name another address for the champion"

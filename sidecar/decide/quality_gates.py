@@ -14,6 +14,7 @@ import math
 from sidecar.config_gates import ApprovalsGate, InputsGate, LineageGate, OutcomeGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
+from sidecar.decide.lineage import missing
 from sidecar.reports import PairedQuality
 from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superior
 
@@ -84,7 +85,7 @@ def _blind(quality: PairedQuality) -> str | None:
 
 
 def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
-    """No open data.broken alarm, and a baseline without which none could ever be raised."""
+    """No open data.broken alarm, and a baseline without which none could ever be raised, and that still is the one."""
     del policy, now
     broken = [
         alarm
@@ -101,6 +102,9 @@ def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
             " it under `baseline:`"
         )
         return Finding("insufficient", "no baseline", required, 0, says)
+    stale = _stale("baseline", evidence.baseline_limit_s, evidence.baseline_age_s)
+    if stale is not None:
+        return stale
     watched = evidence.watched_rows
     if watched < _WATCHED_ROWS:
         says = (
@@ -111,6 +115,27 @@ def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
     return Finding("pass", "none open", required, watched, "no data.broken alarm is open")
 
 
+def _stale(what: str, limit_s: float | None, age_s: float | None) -> Finding | None:
+    """What the registry has not confirmed for too long may be otherwise by now: another baseline, an approval gone."""
+    if limit_s is None or (age_s is not None and age_s <= limit_s):
+        return None
+    required = f"{what} confirmed within {_span(limit_s)}"
+    way_out = "see why the registry does not confirm it (`sidecar status`); rollback is not held up"
+    if age_s is None:
+        says = f"nobody knows when the registry last confirmed the {what}: {way_out}"
+        return Finding("insufficient", "not known", required, 0, says)
+    says = f"the registry last confirmed the {what} {_span(age_s)} ago, registry.max_age_s is {limit_s:g}: {way_out}"
+    return Finding("insufficient", f"{_span(age_s)} ago", required, 0, says)
+
+
+def _span(seconds: float) -> str:
+    """Coarse, so that the table's digest does not change with every second that passes."""
+    for unit_s, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds // unit_s:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 def approvals(policy: ApprovalsGate, evidence: Evidence, now: float) -> Finding:
     """People who agreed. The settings do not let anyone be asked for yet, so nothing is missing."""
     del evidence, now
@@ -118,14 +143,21 @@ def approvals(policy: ApprovalsGate, evidence: Evidence, now: float) -> Finding:
 
 
 def lineage(policy: LineageGate, evidence: Evidence, now: float) -> Finding:
-    """The registry knows where the challenger comes from."""
+    """The registry knows where the challenger comes from. Fails where it says that fields are missing."""
     del now
     needed = policy.require
-    missing = [field for field in needed if not evidence.lineage.get(field, "").strip()]
     required = ", ".join(needed) or "nothing"
-    present = f"{len(needed) - len(missing)} of {len(needed)} fields"
-    if missing:
-        says = f"version {evidence.challenger} lacks {', '.join(missing)} in the registry"
+    if not needed:
+        return Finding("pass", "0 of 0 fields", required, 0, "no registry field is required")
+    if evidence.lineage is None:
+        says = f"the registry has told nothing of version {evidence.challenger} yet: see `sidecar registry status`"
+        return Finding("insufficient", "unknown", required, 0, says)
+    lacking = missing(evidence.lineage, needed)
+    present = f"{len(needed) - len(lacking)} of {len(needed)} fields"
+    if lacking:
+        says = f"version {evidence.challenger} lacks {', '.join(lacking)} in the registry"
         return Finding("fail", present, required, len(needed), says)
-    says = "every required field is in the registry" if needed else "no registry field is required"
-    return Finding("pass", present, required, len(needed), says)
+    stale = _stale("lineage", evidence.lineage_limit_s, evidence.lineage_age_s)
+    if stale is not None:
+        return stale
+    return Finding("pass", present, required, len(needed), "every required field is in the registry")

@@ -8,6 +8,7 @@ counts `revision` up by one. Called by `control/challengers` and by whoever need
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from sidecar.config import Deployment
@@ -16,7 +17,7 @@ from sidecar.config_versions import Challenger, VersionTls
 from sidecar.errors import Refused, Unknown
 from sidecar.standing import DeploymentState, Target, TargetTls
 
-Source = Literal["settings", "call", "former"]
+Source = Literal["settings", "registry", "call", "former"]
 
 
 class Roster(Section):
@@ -45,7 +46,7 @@ def in_force(deployment: Deployment, roster: Roster | None) -> Deployment:
 def _addressed(deployment: Deployment, challenger: Challenger) -> Challenger:
     """The file's champion answers where the file says, also while it scores in the shadow under a call's settings."""
     named = deployment.champion
-    if challenger.version != named.version:
+    if named is None or challenger.version != named.version:
         return challenger
     return challenger.model_copy(update={"url": named.url, "path": named.path, "tls": named.tls})
 
@@ -58,15 +59,17 @@ def known_settings(deployment: Deployment, state: DeploymentState, version: str)
     challenger = next((c for c in deployment.challengers if c.version == version), None)
     if challenger is not None:
         return challenger.model_dump()
-    if version == deployment.champion.version:
-        return deployment.champion.model_dump()
+    named = deployment.champion
+    if named is not None and version == named.version:
+        return named.model_dump()
     former = {state.champion: state.champion_target, state.previous: state.previous_target}.get(version)
     if former is None:
         return None
-    return {"version": version, "url": former.url, "path": former.path, "tls": _tls_settings(former).model_dump()}
+    return {"version": version, "url": former.url, "path": former.path, "tls": tls_settings(former).model_dump()}
 
 
-def _tls_settings(target: Target) -> VersionTls:
+def tls_settings(target: Target) -> VersionTls:
+    """A target's own TLS under the keys of the settings."""
     tls = target.tls or TargetTls()
     return VersionTls(
         ca_file=tls.ca_file or None,
@@ -128,36 +131,39 @@ def switched(roster: Roster, *, enabled: bool) -> Roster:
     return _counted(roster, roster.model_copy(update={"enabled": enabled}))
 
 
-def settled(deployment: Deployment, roster: Roster) -> Roster:
+def settled(deployment: Deployment, roster: Roster, still_named: Collection[str] = ()) -> Roster:
     """Without what the file says too, and without removals of versions that the file no longer names.
 
-    `revision` is left as it is.
+    `still_named`: versions that are named, but get no copies yet. `revision` is left as it is.
     """
     named = {c.version: c for c in deployment.challengers}
     challengers = tuple(c for c in roster.challengers if named.get(c.version) != _addressed(deployment, c))
-    removed = tuple(version for version in roster.removed if version in named)
+    removed = tuple(version for version in roster.removed if version in named or version in still_named)
     if (challengers, removed) == (roster.challengers, roster.removed):
         return roster
     return roster.model_copy(update={"challengers": challengers, "removed": removed})
 
 
-def following(deployment: Deployment, roster: Roster) -> Roster:
+def following(deployment: Deployment, roster: Roster, still_named: Collection[str] = ()) -> Roster:
     """After a start or a reload: what the file caught up with is no change any more."""
-    return _counted(roster, settled(deployment, roster))
+    return _counted(roster, settled(deployment, roster, still_named))
 
 
 def source_of(deployment: Deployment, roster: Roster | None, version: str) -> Source:
     """Where a challenger's settings come from."""
     if roster is not None and roster.challenger(version) is not None:
         return "call"
-    return "settings" if any(c.version == version for c in deployment.challengers) else "former"
+    if all(c.version != version for c in deployment.challengers):
+        return "former"
+    return "settings" if deployment.from_registry is None else "registry"
 
 
 def differences(deployment: Deployment, state: DeploymentState, roster: Roster | None) -> tuple[str, ...]:
     """What the settings file has otherwise, each in a few words."""
     told = []
-    if state.champion != deployment.champion.version:
-        told.append(f"champion is {state.champion}, the file has {deployment.champion.version}")
+    champion = deployment.champion
+    if champion is not None and state.champion != champion.version:
+        told.append(f"champion is {state.champion}, the file has {champion.version}")
     if roster is not None:
         named = {c.version for c in deployment.challengers}
         for challenger in roster.challengers:

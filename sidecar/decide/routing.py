@@ -62,7 +62,7 @@ def target_of(version: Champion) -> Target:
 
 def targets(deployment: Deployment) -> dict[str, Target]:
     """Every version that the settings name for a deployment."""
-    return {v.version: target_of(v) for v in (deployment.champion, *deployment.challengers)}
+    return {v.version: target_of(v) for v in deployment.versions}
 
 
 def shadows(
@@ -126,12 +126,14 @@ def routing_table(
 ) -> RoutingTable:
     """The whole table. Unmatched requests go to `upstream`, else to a sole deployment's champion.
 
-    `switched_off` names the deployments whose shadow work is switched off.
+    A deployment without a state has no route, and no other one's champion answers in its place. `switched_off` names
+    the deployments whose shadow work is switched off.
     """
-    routes = tuple(route(d, states[d.name], settings, enabled=d.name not in switched_off) for d in settings.deployments)
+    routed = [d for d in settings.deployments if d.name in states]
+    routes = tuple(route(d, states[d.name], settings, enabled=d.name not in switched_off) for d in routed)
     if settings.upstream is not None:
         upstream: Destination | None = destination("", Target(settings.upstream), settings.upstream_tls)
-    elif len(routes) == 1:
+    elif len(settings.deployments) == 1 and routes:
         upstream = msgspec.structs.replace(routes[0].champion, version="", path=None)
     else:
         upstream = None

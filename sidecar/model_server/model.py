@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from sidecar.model_server.errors import ModelServerError, NotServed, RequestRefused, RuntimeFailed
+from sidecar.model_server.external_data import check_external_data
 from sidecar.model_server.quiet_runtime import onnxruntime, runtime
 from sidecar.model_server.tensors import Array, TensorSpec, is_finite, quoted, read_inputs, write_tensor
 
@@ -45,7 +46,7 @@ class OnnxModel:
         """Load the file and read its inputs and outputs.
 
         Raises:
-            ModelServerError: no such file, not an ONNX model, or tensors that V2 cannot carry.
+            ModelServerError: no such file, not an ONNX model, data outside its folder, or tensors that V2 cannot carry.
         """
         self.name = name
         self.version = version
@@ -169,6 +170,10 @@ def _request_id(request: dict[str, Any]) -> str | None:
 def _load(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise ModelServerError(f"there is no model file {path}")
+    try:
+        check_external_data(path)
+    except OSError as fault:
+        raise ModelServerError(f"{path} cannot be read: {fault.strerror}") from fault
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

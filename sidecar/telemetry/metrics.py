@@ -25,7 +25,7 @@ from sidecar.records import (
     SACRIFICES,
 )
 from sidecar.reports import DriftReport, FeatureDrift, GateTable, OutcomeCounts
-from sidecar.standing import Alarm
+from sidecar.standing import Alarm, RegistryStatus
 from sidecar.telemetry.counts import Durations, RequestKey, Totals
 
 _FEATURES = 64
@@ -45,6 +45,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
         agreement: challenger -> share of pairs that agree, None while unknown.
         transitions: action -> how many.
         outcomes: what became of outcomes so far.
+        registry: whether it answers, and whether the champion's alias is elsewhere there.
         undecodable: reason -> bodies that could not be read; an answer's reasons begin with `answer_`.
     """
 
@@ -58,6 +59,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Mapping[str, float | None]
     transitions: Mapping[str, int]
     outcomes: OutcomeCounts
+    registry: RegistryStatus = RegistryStatus(reachable=None, diverged=False)
     undecodable: Mapping[str, int] = {}
     alarms: tuple[Alarm, ...] = ()
 
@@ -213,12 +215,24 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
     transitions = CounterMetricFamily(
         "sidecar_transitions", "Promotions and rollbacks.", labels=("deployment", "action")
     )
+    diverged = GaugeMetricFamily(
+        "sidecar_registry_diverged", "1 while the registry names another champion.", labels=("deployment",)
+    )
+    reachable = GaugeMetricFamily(
+        "sidecar_registry_reachable", "1 while the registry gives usable answers.", labels=("deployment",)
+    )
+    age = GaugeMetricFamily(
+        "sidecar_registry_age_seconds", "Since the registry last confirmed what is known.", labels=("deployment",)
+    )
     alarms = GaugeMetricFamily("sidecar_alarms", "Open alarms.", labels=("deployment", "severity"))
     for each in deployments:
         name = each.deployment
         rows.add_metric((name,), each.rows_sampled)
         champion.add_metric((name, each.champion), 1)
         generation.add_metric((name,), each.generation)
+        diverged.add_metric((name,), int(each.registry.diverged))
+        reachable.add_metric((name,), _number(each.registry.reachable))
+        age.add_metric((name,), _number(each.registry.age_s))
         for challenger in each.challengers:
             agreement.add_metric((name, challenger), _number(each.agreement.get(challenger)))
         for table in each.gates:
@@ -230,7 +244,7 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
         for severity in _SEVERITIES:
             here = sum(alarm.ended is None and alarm.severity == severity for alarm in each.alarms)
             alarms.add_metric((name, severity), here)
-    yield from (rows, agreement, gate, champion, generation, transitions, alarms)
+    yield from (rows, agreement, gate, champion, generation, transitions, diverged, reachable, age, alarms)
 
 
 def _control(facts: Facts) -> Iterator[Metric]:

@@ -37,6 +37,7 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    Reconciliation,
     RegistryStatus,
     ShadowChange,
     Transition,
@@ -189,6 +190,8 @@ class FakeService:
         self.raises: BaseException | None = None
         self.verdict: Verdict = "fail" if broke else "pass" if calm else "insufficient"
         self.broke = broke
+        self.registry = RegistryStatus(reachable=True, diverged=False)
+        self.lineage = {self.challenger: {"data": f"payments-2025-11{text}", "code": "9f3c21d"}}
         self.verified = 0
         self.listening = 0
 
@@ -203,8 +206,8 @@ class FakeService:
             raise Unknown(f"There is no challenger {challenger}.")
         return challenger or self.challenger
 
-    def ready(self) -> bool:
-        return self.is_ready
+    def waits(self) -> str | None:
+        return None if self.is_ready else "No worker routes traffic yet; ask again in a moment."
 
     def deployments(self) -> tuple[DeploymentStatus, ...]:
         return (self.deployment(self.name),)
@@ -225,10 +228,10 @@ class FakeService:
                     version=self.challenger, url="http://127.0.0.1:8001", fraction=1.0, enabled=True, health="healthy"
                 ),
             ),
-            registry=RegistryStatus(reachable=True, diverged=False),
+            registry=self.registry,
             config_differs=self.broke,
             watch_until=NOW + 1160 if self.broke else None,
-            lineage={self.challenger: {"data": f"payments-2025-11{self.text}", "code": "9f3c21d"}},
+            lineage=self.lineage,
         )
 
     def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
@@ -304,6 +307,17 @@ class FakeService:
         self._named(name)
         self.calls.append(("switch", {"enabled": enabled, "actor": actor, "reason": reason}))
         return ShadowChange(deployment=name, version=None, done="enabled" if enabled else "disabled", audit_seq=7)
+
+    async def reconcile(
+        self, name: str, *, take: Literal["sidecar", "registry"], expected: str | None, actor: str, reason: str
+    ) -> Reconciliation:
+        self._named(name)
+        self.calls.append(("reconcile", {"take": take, "expected": expected, "actor": actor, "reason": reason}))
+        if take == "registry":
+            raise Refused("fraud: version 9, which the registry names, is not known here")
+        return Reconciliation(
+            deployment=name, alias="champion", from_version="9", to_version=self.champion, written=True, audit_seq=8
+        )
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         self.posted.extend(outcomes)

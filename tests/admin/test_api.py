@@ -18,7 +18,7 @@ from sidecar.admin.dashboard import Dashboard
 from sidecar.admin.live import EventStreams
 from sidecar.errors import Invalid, Unavailable
 from sidecar.records import DROP_REASONS, LEG_ERRORS
-from sidecar.standing import Event
+from sidecar.standing import Divergence, Event, RegistryStatus
 from tests.admin.fake_service import EVIDENCE, NOW, FakeService
 
 Client = TestClient[web.Request, web.Application]
@@ -65,6 +65,8 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("PUT", f"{D}/challengers/5", "operator", {"url": "http://127.0.0.1:8002"}, 200),
     ("DELETE", f"{D}/challengers/4", "operator", None, 200),
     ("POST", f"{D}/shadow", "operator", {"enabled": False}, 200),
+    ("POST", f"{D}/registry/reconcile", "operator", {"take": "sidecar", "reason": "moved by hand"}, 200),
+    ("POST", "/v1/registry/webhook", "anyone", {}, 404),
     ("GET", "/v1/decisions/req-1", "viewer", None, 200),
     ("POST", "/v1/outcomes", "reporter", {"outcomes": [{"request_id": "a", "outcome": 1}]}, 200),
     ("GET", "/v1/alarms", "viewer", None, 200),
@@ -119,8 +121,10 @@ async def test_open_metrics_need_no_token(serve: Serve) -> None:
 async def test_readyz_is_a_problem_until_a_worker_routes(serve: Serve) -> None:
     service = FakeService()
     service.is_ready = False
-    answer = await (await serve(service)).get("/readyz")
+    client = await serve(service)
+    answer, listed = await client.get("/readyz"), await client.get("/v1/deployments")
     assert (answer.status, answer.content_type) == (503, "application/problem+json")
+    assert (await listed.json())["waits"] == (await answer.json())["detail"]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +380,43 @@ async def test_changes_of_the_shadow_are_passed_on_with_their_actor_and_reason(s
     ]
 
 
+async def test_a_registry_that_is_away_is_told_with_since_when_and_how_old_its_last_word_is(serve: Serve) -> None:
+    service = FakeService()
+    service.registry = RegistryStatus(
+        reachable=False, diverged=False, since=NOW - 60, age_s=72.5, says="mlflow cannot be reached"
+    )
+    client = await serve(service, tokens=TOKENS)
+    told = (await (await client.get(D, headers=bearer("viewer"))).json())["registry"]
+    assert (told["reachable"], told["since"][-1], told["age_s"]) == (False, "Z", 72.5)
+    assert told["says"] == "mlflow cannot be reached"
+    page = await (await client.get("/fragment", headers=bearer("viewer"))).text()
+    assert "registry unreachable since" in page
+    assert "last confirmed what is shown" in page
+
+
+async def test_a_divergence_has_both_sides_and_is_reconciled_by_name(serve: Serve) -> None:
+    service = FakeService()
+    service.registry = RegistryStatus(
+        reachable=True,
+        diverged=True,
+        says="the registry's alias champion is at version 9, version 3 serves",
+        divergence=Divergence(alias="champion", registry="9", sidecar="3", since=NOW - 60),
+    )
+    client = await serve(service, tokens=TOKENS)
+    told = (await (await client.get(D, headers=bearer("viewer"))).json())["registry"]
+    assert told["diverged"] is True
+    assert told["divergence"]["since"].endswith("Z")
+    assert (told["divergence"]["registry"], told["divergence"]["sidecar"]) == ("9", "3")
+    body = {"take": "sidecar", "expected": "9", "reason": "moved by hand"}
+    answer = await client.post(f"{D}/registry/reconcile", json=body, headers=bearer("operator"))
+    assert await answer.json() == {
+        "deployment": "fraud", "alias": "champion", "from": "9", "to": "3", "written": True, "audit_seq": 8,
+    }  # fmt: skip
+    assert service.calls == [("reconcile", body | {"actor": "operator-person"})]
+    refused = await client.post(f"{D}/registry/reconcile", json=body | {"take": "registry"}, headers=bearer("operator"))
+    assert (refused.status, "not known here" in (await refused.json())["detail"]) == (409, True)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -385,6 +426,10 @@ async def test_changes_of_the_shadow_are_passed_on_with_their_actor_and_reason(s
         ("POST", "shadow", b'{"enabled":0}'),
         ("POST", "shadow", b'{"enabled":false,"deployment":"other"}'),
         ("POST", "shadow", b'{"enabled":false,"reason":null}'),
+        ("POST", "registry/reconcile", b'{"reason":"moved by hand"}'),
+        ("POST", "registry/reconcile", b'{"take":"both","reason":"moved by hand"}'),
+        ("POST", "registry/reconcile", b'{"take":"sidecar"}'),
+        ("POST", "registry/reconcile", b'{"take":"sidecar","reason":"moved by hand","force":true}'),
         ("PUT", "challengers/5", b""),
         ("PUT", "challengers/5", b"[]"),
         ("PUT", "challengers/5", b'{"url":'),

@@ -12,7 +12,7 @@ from sidecar.admin.auth import Caller, auth_token
 from sidecar.admin.dashboard import Dashboard, static_file
 from sidecar.errors import Invalid
 from sidecar.reports import ComparisonReport, DriftReport, GateTable, VersionQuality
-from sidecar.standing import ChallengerStatus, DeploymentStatus
+from sidecar.standing import ChallengerStatus, DeploymentStatus, Divergence, RegistryStatus
 from tests.admin.fake_service import NOW, FakeService, numeric
 
 ADMIN = Caller("anonymous", "admin")
@@ -85,6 +85,33 @@ async def test_buttons_say_what_will_happen_and_only_those_who_may_press_them_se
     assert "New requests go to 3; requests in flight end at 4." in (buttons["rollback"]["data-says"] or "")
     assert "disabled" in buttons["promote"]
     assert (await fragment(FakeService(broke=True), VIEWER)).buttons() == {}
+
+
+async def test_a_divergence_is_told_with_both_sides_and_our_side_can_be_taken() -> None:
+    service = FakeService()
+    assert "names version" not in (await fragment(service)).text
+    service.registry = RegistryStatus(
+        reachable=True,
+        diverged=True,
+        divergence=Divergence(alias="champion", registry="9<b>", sidecar="3", since=NOW - 60),
+    )
+    page = await fragment(service)
+    assert "alias champion names version 9<b>; version 3 answers callers here." in page.text
+    button = page.buttons()["reconcile"]
+    assert (button["data-expected"], button["data-deployment"]) == ("9<b>", "fraud")
+    assert "reconcile" not in (await fragment(service, VIEWER)).buttons()
+    service.registry = RegistryStatus(reachable=False, diverged=False, unwritten="alias champion is to be moved")
+    assert "The registry was not told yet: alias champion is to be moved" in (await fragment(service)).text
+
+
+async def test_what_made_the_versions_stands_side_by_side() -> None:
+    service = FakeService()
+    service.lineage = {"3": {"code": "aaa", "metrics.auc": "0.90"}, "4": {"code": "bbb", "metrics.auc": "0.91"}}
+    text = (await fragment(service)).text
+    assert (
+        "What made these versions Field 3 champion 4 challenger code differs aaa bbb metrics.auc differs 0.90 0.91"
+        in text
+    )
 
 
 async def test_promotion_is_offered_once_every_gate_passes() -> None:

@@ -7,12 +7,14 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sidecar.app.child import Child
+from sidecar.app.child import FIRST_WAIT_S, SETTLED_S, Child, Patience
+from sidecar.decide.model_servers import LONGEST_LINE_BYTES
 
-Make = Callable[[str], Child]
+Make = Callable[..., Child]
 
 WAITS = "import signal, sys\nprint('ready', flush=True)\nsys.stdin.read()\n"
 
@@ -23,9 +25,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    def one(program: str) -> Child:
+    def one(program: str, **more: Any) -> Child:
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
-        return Child("child", "program", [], 0)
+        return Child("child", "program", [], 0, **more)
 
     return one
 
@@ -132,4 +134,67 @@ async def test_a_file_in_the_working_directory_takes_no_modules_place(
 
     assert not await child.came_up()
     assert not Path("taken over").exists()
+    await child.stop(5)
+
+
+async def test_with_patience_one_that_was_never_ready_is_started_again(make: Make) -> None:
+    ends: list[int] = []
+    child = make(
+        "import sys\nopen('starts', 'a').write('x')\nsys.exit(2)\n",
+        patience=Patience(unready_s=0.01, unready_longest_s=0.02),
+        ended=ends.append,
+    )
+    child.start()
+
+    await file_says("starts", "xxx")
+    await child.stop(5)
+    assert set(ends) == {2}
+
+
+@pytest.mark.parametrize(
+    ("ready", "lived_s", "waits_s"),
+    [
+        (False, 1.0, [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]),
+        (False, SETTLED_S + 1, [5.0, 10.0, 20.0]),  # it took its time to fail
+        (True, 1.0, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]),
+        (True, SETTLED_S + 1, [FIRST_WAIT_S, FIRST_WAIT_S]),
+    ],
+)
+def test_a_model_that_crashes_again_and_again_is_started_ever_more_seldom(
+    ready: bool, lived_s: float, waits_s: list[float]
+) -> None:
+    patience = Patience(longest_s=30.0, unready_s=5.0, unready_longest_s=60.0)
+    seen, wait_s = [], FIRST_WAIT_S
+    for _ in waits_s:
+        wait_s = patience.wait_s(wait_s, lived_s, ready=ready)
+        seen.append(wait_s)
+
+    assert seen == pytest.approx(waits_s)
+
+
+async def test_each_line_that_it_says_is_heard_and_one_without_end_harms_nothing(make: Make) -> None:
+    heard: list[bytes] = []
+    child = make(
+        f"print('x' * {LONGEST_LINE_BYTES * 3}, flush=True)\nprint('{{}}', flush=True)\n" + WAITS, heard=heard.append
+    )
+    child.start()
+
+    assert await child.came_up()
+    assert heard[-2:] == [b"{}\n", b"ready\n"]
+    await child.stop(5)
+
+
+async def test_it_gets_no_other_environment_than_it_is_given(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIDECAR_TEST_SECRET", "hunter2")
+    child = make(
+        "import os\nopen('environment', 'w').write(repr(sorted(os.environ)) + 'end')\n" + WAITS,
+        environment={"PYTHONPATH": str(tmp_path), "LANG": "C.UTF-8"},
+    )
+    child.start()
+    await file_says("environment", "end")
+
+    assert "SECRET" not in Path("environment").read_text()
+    assert "PYTHONPATH" in Path("environment").read_text()
     await child.stop(5)

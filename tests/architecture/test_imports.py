@@ -12,7 +12,8 @@ from tests.architecture.source_trees import imports, modules
 FOUNDATION = frozenset(
     {
         "records", "reports", "address", "errors", "standing",
-        "config", "config_values", "config_versions", "config_gates", "",
+        "config", "config_values", "config_versions", "config_gates", "config_registry",
+        "",
     }
 )  # fmt: skip
 # Room -> the rooms that it may import, besides itself and the foundation. "" is the package `sidecar` itself.
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "proxy",
             "control",
             "admin",
+            "model_server",
         }
     ),
     "supervisor": frozenset({"app", "config_file", "decide", "telemetry"}),

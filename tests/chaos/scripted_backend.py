@@ -84,9 +84,10 @@ class Connection:
 
     def reset(self) -> None:
         """Ends it by RST."""
-        with contextlib.suppress(OSError, ValueError):
-            now = struct.pack("ii", 1, 0)
-            self.writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        over = self.writer.transport.get_extra_info("socket")
+        if over is not None:  # else it has ended by itself
+            with contextlib.suppress(OSError, ValueError):
+                over.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def gone(self) -> None:

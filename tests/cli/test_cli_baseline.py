@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def test_a_baseline_is_built_and_shown(sidecar: Run, data: Path, tmp_path: Path)
     shown = sidecar("baseline", "show", str(path))
     words = " ".join(shown.stdout.split())
     assert shown.exit_code == 0
-    assert "amount numeric ▇▇▇█" in words
+    assert re.search("amount numeric [▆▇█]{16} ", words)
     assert "0.00% 0 7.07143 14.143" in words
     assert "country categorical █▅ 0.00% – – – de, fr" in words
     assert "score (prediction)" in words
@@ -69,6 +70,7 @@ def test_with_a_registry_it_is_stored_beside_the_version(sidecar: Run, data: Pat
         (("-o", "x.json", "--outcome", "frod"), "fraud"),
         (("--registry", "http://h", "--model", "m", "--version", "1"), "supported: file:"),
         (("--registry", "file:./r", "--model", "m", "--version", "1"), "m"),
+        (("--registry", "mlflow+http://127.0.0.1:1", "--model", "m", "--version", "1"), "127.0.0.1:1"),
         (("-o", "missing/x.json"), "cannot be written: no such file or directory"),
     ],
 )

@@ -75,6 +75,20 @@ def test_status_shows_each_deployment_and_what_is_odd(fraud: Any, sidecar: Run) 
     assert "the configuration file differs; alias champion points at 9" in words(result)
 
 
+def test_status_says_what_is_not_served_yet_and_what_an_alias_waits_for(fraud: Any, sidecar: Run) -> None:
+    document = json.loads(fraud.answers["/v1/deployments"][2])
+    waits = "version 5 gets nothing yet: its artifact is being fetched"
+    document["items"][0]["from_registry"] = {"model": "fraud", "aliases": {"challenger": "5"}, "waits": [waits]}
+    fraud.answer("/v1/deployments", document | {"waits": "Not everything is served yet. churn: no alias."})
+    some = sidecar("status")
+    fraud.answer("/v1/deployments", {"items": [], "waits": "Not everything is served yet. churn: no alias."})
+    none = sidecar("status")
+
+    assert waits in words(some)
+    assert some.stderr == none.stderr == "Not everything is served yet. churn: no alias.\n"
+    assert none.stdout == ""
+
+
 @pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1), ("insufficient", 1), ("off", 1)])
 def test_gates_exit_with_0_only_on_a_pass(fraud: Any, sidecar: Run, verdict: str, code: int) -> None:
     path = "/v1/deployments/fraud/gates"

@@ -364,6 +364,21 @@ async def test_a_deployment_that_a_reload_brought_is_started_before_its_verbs_wo
     assert around.published[-1]["new"] == "3"
 
 
+async def test_one_deployment_is_started_for_itself_once_its_registry_has_named_a_champion(world: Set) -> None:
+    around, store, controller = world
+    source = {"url": "http://127.0.0.1:8000", "path": "/{version}"}
+    waiting = Deployment.model_validate({"name": "new", "from_registry": source})
+    around.deployments |= {"new": waiting, "newer": deployment("newer")}
+    await controller.start(["new", "gone"])
+    assert set(controller.states) == {"fraud", "other"}
+    named = deployment("new").champion
+    around.deployments["new"] = waiting.model_copy(update={"champion": named})
+    await controller.start(["new"])
+    assert set(controller.states) == {"fraud", "other", "new"}
+    [entry] = (await store.audit_entries(2, 10))[-1:]
+    assert entry.reason == "first start: the champion that the registry's alias champion names"
+
+
 async def test_an_alarm_is_acknowledged_once_with_an_audit_entry(world: Set) -> None:
     _, store, controller = world
     alarm = Alarm(

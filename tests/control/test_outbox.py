@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,6 +104,35 @@ async def test_the_wait_has_an_upper_end(tmp_path: Path, clock: Clock) -> None:
             registry.came.clear()
             await outbox.send_due()
             assert registry.came.is_set()
+
+
+async def test_a_whole_line_goes_out_at_once_or_waits_at_once(tmp_path: Path, clock: Clock) -> None:
+    lines: list[list[str]] = []
+    away = True
+
+    async def take(line: Sequence[Delivery]) -> None:
+        lines.append([delivery.payload for delivery in line])
+        if away:
+            raise Undelivered("away")
+
+    async with opened(tmp_path) as store:
+        await step(store, 1, "1", deliveries=[alias("1"), alias("2"), alias("9", "other")])
+        outbox = Outbox(store.database, {}, clock, lines={"registry.alias": take})
+        assert await outbox.send_due() == 0
+        assert lines == [[alias("1").payload, alias("2").payload], [alias("9").payload]]
+        assert await outbox.send_due() == 0
+        assert len(lines) == 2, "nothing is due yet"
+        assert (await outbox.status("registry.alias", "fraud")).fault == "away"
+        await step(store, 2, "2", deliveries=[alias("3")])
+        assert [delivery.payload for delivery in await outbox.waiting("registry.alias")] == [
+            alias(version).payload for version in ("1", "2", "9", "3")
+        ]
+        away = False
+        assert await outbox.send_due() == 3, "the new one takes those that wait with it"
+        assert lines[2:] == [[alias("1").payload, alias("2").payload, alias("3").payload]]
+        clock.now += LONGEST_WAIT_S
+        assert await outbox.send_due() == 1
+        assert await outbox.waiting("registry.alias") == ()
 
 
 async def test_another_subject_is_not_held_back(tmp_path: Path, clock: Clock) -> None:

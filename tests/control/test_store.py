@@ -359,3 +359,20 @@ async def test_hostile_texts_are_data_only(tmp_path: Path) -> None:
         entry = await store.transition(state(1, "1"), expected_generation=0, deed=told)
         assert (await store.audit_entries(0, 1))[0] == entry
         assert (await store.verify()).ok
+
+
+async def test_an_entry_without_a_transition_comes_with_what_is_to_be_told_or_not_at_all(tmp_path: Path) -> None:
+    told = [Delivery("registry.alias", "fraud", "{}")]
+    async with opened(tmp_path) as store:
+        await step(store, 1, "1")
+        entry = await store.record(deed("1", action="reconcile"), told)
+        assert (entry.seq, (await store.verify()).ok) == (2, True)
+        assert (await store.states())["fraud"].generation == 1
+        async with store.database.begin() as connection:
+            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        with pytest.raises(Unavailable):
+            await store.record(deed("1", action="reconcile"), told)
+    async with opened(tmp_path) as store:
+        async with store.database.begin() as connection:
+            assert (await connection.exec_driver_sql("SELECT count(*) FROM outbox")).scalar_one() == 1
+        assert len(await store.audit_entries(0, 10)) == 2

@@ -68,7 +68,8 @@ async def test_from_shadow_to_promotion_to_a_broken_feed_and_back(stage: Stage) 
     status = await stage.get(ONE)
     assert (status["champion"]["version"], status["generation"], status["state"]) == ("3", 1, "steady")
     assert status["lineage"] == {"3": {"data": "2026-01"}, "4": {"data": "2026-02"}}
-    assert status["registry"] == {"reachable": True, "diverged": False, "says": None}
+    known = {name: status["registry"][name] for name in ("reachable", "diverged", "says", "divergence", "unwritten")}
+    assert known == {"reachable": True, "diverged": False, "says": None, "divergence": None, "unwritten": None}
 
     # Refused with the table while the evidence is thin.
     refused = await stage.post(f"{ONE}/promote", {"challenger": "4", "reason": "too early"}, 409)

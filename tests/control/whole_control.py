@@ -83,7 +83,7 @@ class Stage:
             "listen": "127.0.0.1:0",
             "state_dir": str(folder / "state"),
             "admin": {"listen": "127.0.0.1:0"} | admin,
-            "registry": {"uri": f"file:{folder / 'registry'}"},
+            "registry": {"uri": f"file:{folder / 'registry'}", "poll_s": 0.2},
             "deployments": deployments,
         }
         (folder / "state").mkdir(parents=True)
@@ -96,7 +96,8 @@ class Stage:
     def write(self) -> None:
         self.config.write_text(yaml.safe_dump(self.document))
 
-    async def open(self) -> None:
+    async def open(self, *, unready: bool = False) -> None:
+        """`unready`: something cannot be served yet, so it is enough that there is a table."""
         self.control = Control(self.config, load(self.config), self.link, self.folder / "state" / "routing.msgpack")
         listener = socket.create_server(("127.0.0.1", 0))
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -107,7 +108,7 @@ class Stage:
             raise
         self.worker = FakeWorker("w0-1")
         await self.worker.join(self.link)
-        await self.until(self.ready)
+        await self.until(self.routes if unready else self.ready)
 
     async def kill(self) -> None:
         """As after `kill -9`: nothing is written at the end that was not written before."""
@@ -147,6 +148,9 @@ class Stage:
     async def ready(self) -> bool:
         async with self.session.get(f"{self._url}/readyz") as answer:
             return answer.status == 200
+
+    async def routes(self) -> bool:
+        return bool(self.worker.tables)
 
     async def until(self, true: Callable[[], Awaitable[bool]], within_s: float = 10.0) -> None:
         async with asyncio.timeout(within_s):
@@ -205,20 +209,29 @@ async def model_server() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+def by_alias(server: str, **changes: Any) -> Json:
+    """A deployment whose champion and challenger the registry names."""
+    source = {"url": server, "path": "/{version}"}
+    return {"name": "fraud", "from_registry": source, "drift": {"bucket_s": 0.2}, "gates": GATES} | changes
+
+
 @contextlib.asynccontextmanager
 async def staged(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, admin: Json | None = None, **changes: Any
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    admin: Json | None = None,
+    made: Callable[..., Json] = deployment,
+    **changes: Any,
 ) -> AsyncIterator[Stage]:
     """The stage with control open and one worker that routes."""
     monkeypatch.setattr(rounds, "ROUND_S", 0.05)
-    monkeypatch.setattr(rounds, "REGISTRY_S", 0.2)
     monkeypatch.setattr(publisher, "ACKNOWLEDGE_S", 0.5)
     registry = open_registry(f"file:{folder / 'registry'}")
     await registry.register("fraud", "3", baseline=baseline(1), lineage={"data": "2026-01"})
     await registry.register("fraud", "4", baseline=baseline(2), lineage={"data": "2026-02"})
     await registry.set_alias("fraud", "champion", "3")
     async with model_server() as server, aiohttp.ClientSession() as session:
-        stage = Stage(folder, admin or {}, [deployment(server, **changes)])
+        stage = Stage(folder, admin or {}, [made(server, **changes)])
         stage.session = session
         await stage.open()
         try:

@@ -195,3 +195,22 @@ def test_where_settings_come_from_and_how_the_file_differs_is_told() -> None:
 def test_a_roster_reads_back_as_it_was_written() -> None:
     roster = with_challenger(FILE, state(), NOTHING, challenger("5", headers={"X-B": "1", "x-a": "2"}, max_per_s=3))
     assert Roster.model_validate_json(roster.model_dump_json()) == roster
+
+
+def test_a_removal_holds_while_the_version_is_named_though_it_gets_no_copies_yet() -> None:
+    removed = Roster(deployment="fraud", revision=1, removed=("4",))
+    nothing_yet = file()
+
+    assert following(nothing_yet, removed, ("4",)) is removed
+    assert following(nothing_yet, removed).removed == ()
+
+
+def test_a_challenger_by_alias_says_so() -> None:
+    source = {"url": "http://127.0.0.1:8000", "path": "/{version}"}
+    by_alias = Deployment.model_validate({"name": "fraud", "from_registry": source})
+    deployment = by_alias.model_copy(update={"challengers": (challenger("4"),)})
+
+    assert source_of(deployment, NOTHING, "4") == "registry"
+    assert source_of(deployment, NOTHING, "3") == "former"
+    assert differences(deployment, state("5"), NOTHING) == ()
+    assert known_settings(deployment, state("3"), "9") is None

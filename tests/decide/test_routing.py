@@ -27,6 +27,7 @@ def made(*deployments: dict[str, Any], states: dict[str, DeploymentState] | None
             champion_since=0.0,
         )
         for d in settings.deployments
+        if d.champion is not None
     }
     return routing_table(settings, stored | (states or {}), 5)
 
@@ -40,6 +41,16 @@ def test_the_configured_champion_answers_and_its_challengers_get_copies() -> Non
     (shadow,) = route.shadows
     assert (shadow.to.version, shadow.to.unix) == ("4", "/m.sock")
     assert (shadow.fraction, shadow.timeout_s, shadow.max_inflight, shadow.enabled) == (0.5, 2.0, 7, True)
+
+
+def test_a_deployment_without_a_state_has_no_route_and_no_other_answers_in_its_place() -> None:
+    unknown = {"name": "churn", "from_registry": {"managed": True}}
+    table = made(FRAUD, unknown)
+
+    assert [route.deployment for route in table.routes] == ["fraud"]
+    assert table.upstream is None
+    assert made(unknown).routes == ()
+    assert made(unknown).upstream is None
 
 
 def test_the_stored_champion_beats_the_configured_one_which_then_shadows() -> None:

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +29,23 @@ STEPS = (
 )
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder with a short name: model servers' sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+        yield Path(name)
+
+
 def parts_in(folder: Path) -> list[int]:
     """Processes that were started with something of this folder."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [pid for pid in pids if str(folder) in command(pid)]
 
 
-def test_the_story_comes_true(tmp_path: Path) -> None:
-    environment = compiled({"TMPDIR": str(tmp_path)})
+def test_the_story_comes_true(folder: Path) -> None:
+    environment = compiled({"TMPDIR": str(folder)})
     played = subprocess.run(
-        [*DEMO, "--once"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
+        [*DEMO, "--once"], env=environment, cwd=folder, capture_output=True, text=True, timeout=150, check=False
     )
 
     assert played.returncode == 0, played.stdout + played.stderr
@@ -46,34 +55,34 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
     assert [step for step, line in zip(STEPS, told, strict=True) if step not in line] == []
     assert "do not retrain" in told[4]
     assert played.stderr == ""
-    assert parts_in(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert parts_in(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_told_to_end_leaves_no_part_behind(tmp_path: Path, number: signal.Signals) -> None:
-    environment = compiled({"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"})
-    out = tmp_path / "out.txt"
-    with out.open("wb") as file, subprocess.Popen(DEMO, env=environment, cwd=tmp_path, stdout=file) as demo:
+def test_a_demo_that_is_told_to_end_leaves_no_part_behind(folder: Path, number: signal.Signals) -> None:
+    environment = compiled({"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"})
+    out = folder / "out.txt"
+    with out.open("wb") as file, subprocess.Popen(DEMO, env=environment, cwd=folder, stdout=file) as demo:
         try:
             until("the dashboard's line", lambda: "Dashboard" in out.read_text(), 60)
-            assert len(parts_in(tmp_path)) >= 4
+            assert len(parts_in(folder)) >= 4
             os.kill(demo.pid, number)
             assert demo.wait(30) == 0
         finally:
             demo.kill()
 
-    assert parts_in(tmp_path) == []
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.txt"]
+    assert parts_in(folder) == []
+    assert [entry.name for entry in folder.iterdir()] == ["out.txt"]
 
 
-def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+def test_a_taken_port_is_one_sentence(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         told = subprocess.run(
             [*DEMO, "--once", "--port", port],
-            env=compiled({"TMPDIR": str(tmp_path)}),
-            cwd=tmp_path,
+            env=compiled({"TMPDIR": str(folder)}),
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=60,
@@ -83,4 +92,4 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     assert (told.returncode, told.stdout) == (1, "")
     assert f"listen 127.0.0.1:{port}: another process listens there" in told.stderr
     assert told.stderr.count("\n") == 1
-    assert parts_in(tmp_path) == []
+    assert parts_in(folder) == []

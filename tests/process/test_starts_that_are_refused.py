@@ -52,12 +52,14 @@ def test_an_address_that_is_not_ours(make: Make, listen: str, says: str) -> None
 def test_a_second_sidecar_on_the_same_state_folder_names_the_first(make: Make) -> None:
     first = make().start()
     until("the first routes", first.ready)
+    sockets = list(Path(first._environment["TMPDIR"]).glob(f"sidecar-{os.getuid()}-*"))
 
     sentence = refused(make())
 
     assert f"{first.state_dir} is in use" in sentence
     assert f"process id {first.process.pid}:" in sentence  # not control's: that one would be started again
     assert ask_once(first.data).status == 200
+    assert [folder.is_dir() for folder in sockets] == [True], "models of the first answer there, or will"
     assert first.get("/v1/audit/verify")["ok"]
     assert first.stop() == 0
 

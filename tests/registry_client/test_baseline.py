@@ -63,6 +63,14 @@ def test_the_digest_is_that_of_the_canonical_document_as_anyone_can_compute_it()
     assert digest == f"sha256:{sha256(canonical).hexdigest()}"
 
 
+def test_a_document_from_before_variation_and_calibration_were_kept_still_reads() -> None:
+    document = json.loads(to_json(small()))
+    assert document.pop("calibration")
+    old = from_json(resealed(document))
+    assert (old.calibration, old.time, old.features[0].blocks, old.features[0].overdispersion) == (None, None, 0, 1.0)
+    assert to_json(old) == msgspec.json.encode(json.loads(to_json(old)), order="sorted")
+
+
 def test_columns_give_their_rulers() -> None:
     baseline = from_json(to_json(small()))
     amount, country = baseline.by_name["amount"], baseline.by_name["country"]
@@ -173,6 +181,19 @@ def _too_many(document: dict[str, Any]) -> None:
         (_set("features.1.mean", 1.0), "figures of a numeric one"),
         (_set("features.1.categories", ["DE", "DE", "FR"]), "twice"),
         (_set("prediction.n", 1), "'score'"),
+        (_set("features.0.natural_variation", -1.0), "cannot be read"),
+        (_set("features.0.natural_variation", 1e999), "cannot be read"),
+        (_set("features.0.overdispersion", 0.5), "cannot be read"),
+        (_set("features.0.blocks", 65), "cannot be read"),
+        (_set("time", {"column": "at", "blocks": 1, "days_per_block": 1, "undated": 401}), "undated"),
+        (_set("time", {"column": "at", "blocks": 65, "days_per_block": 1}), "cannot be read"),
+        (_set("calibration.edges.1", -1.0), "calibration of the baseline: edges must ascend"),
+        (_set("calibration.edges", [0.0]), "counts need"),
+        (_set("calibration.counts", []), "0 counts need 1 edges"),
+        (_set("calibration.positives.0", 400), "more positives than rows"),
+        (_set("calibration.counts.0", 400), "more rows than there are"),
+        (_set("calibration.means", [0.5]), "counts need"),
+        (_set("outcome", None), "needs a prediction and an outcome"),
         (_set("outcome.n", 1), "outcome"),
         (_set("outcome.positives", 10_000), "outcome"),
         (_drop("mean"), "needs minimum"),

@@ -14,7 +14,7 @@ from registry_client.errors import InvalidDocument
 
 def rows_of(path: Path) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
     with duckdb.connect() as connection:
-        open_csv(connection, path, str(path))
+        open_csv(connection, [path])
         described = connection.execute("DESCRIBE data").fetchall()
         rows = connection.execute("SELECT * FROM data").fetchall()
         return [row[0] for row in described], [row[1] for row in described], rows

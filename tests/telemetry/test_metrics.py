@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS, SACRIFICES
 from sidecar.reports import DriftReport, FeatureDrift, GateTable, GateVerdict, OutcomeCounts, Verdict
-from sidecar.standing import Alarm
+from sidecar.standing import Alarm, RegistryStatus
 from sidecar.telemetry.counts import WorkerTotals
 from sidecar.telemetry.metrics import DeploymentFacts, Facts, SidecarCollector, render
 from tests.telemetry.test_counts import counts
@@ -223,3 +223,26 @@ def test_every_reason_of_the_readers_is_in_the_closed_set() -> None:
     from sidecar.telemetry.metrics import _REASONS
 
     assert set(get_args(Reason)) == set(_REASONS)
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_a_registry_that_names_another_champion_shows(diverged: bool) -> None:
+    samples = scrape(facts(registry=RegistryStatus(reachable=True, diverged=diverged)))
+    assert samples["sidecar_registry_diverged", frozenset({("deployment", "fraud")})] == float(diverged)
+
+
+@pytest.mark.parametrize(
+    ("status", "reachable", "age_s"),
+    [
+        (RegistryStatus(reachable=None, diverged=False), math.nan, math.nan),
+        (RegistryStatus(reachable=False, diverged=False, age_s=None), 0.0, math.nan),
+        (RegistryStatus(reachable=False, diverged=False, age_s=3_600.5), 0.0, 3_600.5),
+        (RegistryStatus(reachable=True, diverged=False, age_s=0.0), 1.0, 0.0),
+    ],
+)
+def test_a_registry_shows_whether_it_answers_and_how_old_its_last_word_is(
+    status: RegistryStatus, reachable: float, age_s: float
+) -> None:
+    samples = scrape(facts(registry=status))
+    assert value(samples, "sidecar_registry_reachable", deployment="fraud") == pytest.approx(reachable, nan_ok=True)
+    assert value(samples, "sidecar_registry_age_seconds", deployment="fraud") == pytest.approx(age_s, nan_ok=True)

@@ -108,8 +108,11 @@ async function problemOf(answer) {
 }
 
 function call(button, reason) {
-  const { verb, deployment, challenger, champion, to, alarm } = button;
+  const { verb, deployment, challenger, champion, to, alarm, expected } = button;
   if (verb === "acknowledge") return [`/v1/alarms/${encodeURIComponent(alarm)}/acknowledge`, { reason }];
+  if (verb === "reconcile") {
+    return [`/v1/deployments/${encodeURIComponent(deployment)}/registry/reconcile`, { take: "sidecar", expected, reason }];
+  }
   const path = `/v1/deployments/${encodeURIComponent(deployment)}/${verb}`;
   return verb === "promote" ? [path, { challenger, reason, expected_champion: champion }] : [path, { reason, to }];
 }

@@ -1,0 +1,581 @@
+"""Aliases are taken once they stand still, told in the trail, and in force; a registry that is away changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from registry_client.errors import NotFound, RegistryError, Unreachable
+from sidecar.config import Settings
+from sidecar.control.following import AliasFollower
+from sidecar.control.store import Store
+from sidecar.control.turns import Turns
+from sidecar.decide.roster import Roster
+from sidecar.errors import Unavailable
+from sidecar.standing import DeploymentState, Target
+from tests.control.store_samples import NOW, deed, opened
+
+FROM_REGISTRY = {"url": "http://127.0.0.1:8000", "path": "/{version}"}
+
+
+class Aliases:
+    """A registry of which only the aliases are asked. `says` is a script: one answer each time, the last for ever."""
+
+    def __init__(self, **aliases: str) -> None:
+        self.says: list[dict[str, str] | RegistryError] = [aliases]
+        self.asked: list[str] = []
+        self.held: asyncio.Event | None = None
+
+    def now(self, **aliases: str) -> None:
+        self.says = [aliases]
+
+    async def aliases(self, model: str) -> Mapping[str, str]:
+        self.asked.append(model)
+        if self.held is not None:
+            await self.held.wait()
+        answer = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        if isinstance(answer, RegistryError):
+            raise answer
+        return answer
+
+
+class Models:
+    """Models that run here, by hand."""
+
+    def __init__(self) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.wanted: dict[tuple[str, str], str] = {}
+        self.answering: set[str] = set()
+        self.settled_within: list[float] = []
+        self.settling: asyncio.Event | None = None
+
+    def want(self, wanted: Mapping[tuple[str, str], str]) -> None:
+        self.wanted = dict(wanted)
+
+    def ready(self, deployment: str, version: str) -> Target | None:
+        there = (deployment, version) in self.wanted and version in self.answering
+        return Target(f"unix:/run/{version}.sock", "/infer") if there else None
+
+    def says(self, deployment: str, version: str) -> str | None:
+        return None if version in self.answering else f"{deployment} {version} is being fetched"
+
+    async def settled(self, within_s: float) -> None:
+        self.settled_within.append(within_s)
+        if self.settling is not None:
+            await self.settling.wait()
+
+
+class World:
+    """What stands around a follower."""
+
+    def __init__(self, store: Store, **source: Any) -> None:
+        self.store = store
+        self.registry = Aliases(champion="3", challenger="4")
+        self.models = Models()
+        self.states: dict[str, DeploymentState] = {}
+        self.roster = Roster(deployment="fraud")
+        self.put: list[list[str]] = []
+        self.full = False
+        self.stopping = asyncio.Event()
+        self.deploy(fraud=source or FROM_REGISTRY)
+        self.turns = Turns(self._nothing, self._nothing)
+        self.follower = self.made()
+
+    def deploy(self, **sources: Any) -> None:
+        deployments = [{"name": name, "from_registry": source} for name, source in sources.items()]
+        registry = {"uri": "file:r", "poll_s": 3600, "timeout_s": 0.05}
+        self.settings = Settings.model_validate({"registry": registry, "deployments": deployments})
+
+    def made(self) -> AliasFollower:
+        """As after a restart."""
+        registry: Any = self.registry
+        self.follower = AliasFollower(
+            registry,
+            self.models,
+            store=self.store,
+            turns=self.turns,
+            settings=lambda: self.settings,
+            states=lambda: self.states,
+            roster=lambda _: self.roster,
+            take_up=self._take_up,
+            clock=lambda: NOW,
+            settle_s=0.0,
+        )
+        return self.follower
+
+    async def _nothing(self) -> None:
+        return
+
+    async def start(self, within_s: float = 1.0) -> None:
+        """As control does."""
+        await self.follower.start(self.stopping, within_s)
+        champion, _ = self.stands()
+        if champion is not None and "fraud" not in self.states:
+            self.serve(champion)
+        self.follower.is_in_force()
+
+    async def _take_up(self, names: Collection[str]) -> None:
+        if self.full:
+            raise Unavailable("the disk is full")
+        self.put.append(list(names))
+        champion, _ = self.stands()
+        if champion is not None and "fraud" not in self.states:
+            self.serve(champion)
+
+    def serve(self, version: str, previous: str | None = None) -> None:
+        target = Target("http://127.0.0.1:8000", f"/{version}")
+        self.states["fraud"] = DeploymentState(
+            deployment="fraud",
+            generation=1,
+            champion=version,
+            champion_target=target,
+            champion_since=NOW,
+            previous=previous,
+            previous_target=None if previous is None else target,
+        )
+
+    def stands(self) -> tuple[str | None, list[str]]:
+        deployment = self.follower.deployments()["fraud"]
+        champion = deployment.champion
+        return None if champion is None else champion.version, [c.version for c in deployment.challengers]
+
+    async def trail(self) -> list[tuple[str, str | None, str | None]]:
+        entries = await self.store.audit_entries(0, 100)
+        assert {(e.actor, e.action, e.deployment) for e in entries} <= {("registry", "follow_registry", "fraud")}
+        return [(e.reason, e.from_version, e.to_version) for e in entries]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with opened(tmp_path) as store:
+        yield World(store)
+
+
+async def test_the_first_start_takes_champion_and_challenger_and_the_trail_says_so(world: World) -> None:
+    await world.start()
+
+    assert world.stands() == ("3", ["4"])
+    assert await world.trail() == [("the registry's alias challenger is at version 4", None, "4")]
+    assert world.put == [], "whoever starts puts it in force"
+
+
+async def test_an_alias_that_moved_is_followed_and_told_once(world: World) -> None:
+    await world.start()
+    world.serve("3")
+    world.registry.now(champion="3", challenger="5")
+    await world.follower.look()
+    await world.follower.look()
+
+    assert world.stands() == ("3", ["5"])
+    assert world.put == [["fraud"]]
+    assert (await world.trail())[1:] == [
+        ("the registry's alias challenger moved from version 4 to version 5", "4", "5")
+    ]
+
+
+async def test_an_alias_that_vanishes_takes_its_challenger_along(world: World) -> None:
+    await world.start()
+    world.registry.now(champion="3")
+    await world.follower.look()
+
+    assert world.stands() == ("3", [])
+    assert (await world.trail())[-1][1:] == ("4", None)
+
+
+async def test_a_model_that_was_deleted_has_no_challengers_and_its_champion_serves_on(world: World) -> None:
+    await world.start()
+    world.serve("3")
+    world.registry.says = [NotFound("the registry has no model 'fraud'")]
+    await world.follower.look()
+
+    assert world.stands() == ("3", [])
+    status = world.follower.status("fraud")
+    assert status is not None
+    assert "the registry has no model 'fraud'" in status.waits
+
+
+async def test_a_champion_alias_that_someone_moved_is_not_followed(world: World) -> None:
+    await world.start()
+    world.serve("3")
+    world.registry.now(champion="9", challenger="4")
+    await world.follower.look()
+
+    assert world.stands() == ("3", ["4"])
+    assert world.put == []
+    assert len(await world.trail()) == 1
+    status = world.follower.status("fraud")
+    assert status is not None
+    assert status.aliases == {"champion": "9", "challenger": "4"}
+
+
+async def test_of_an_alias_that_flaps_only_what_stands_is_taken(world: World) -> None:
+    await world.start()
+    flaps: list[dict[str, str] | RegistryError] = [{"champion": "3", "challenger": str(n)} for n in (5, 4, 6, 5, 4, 7)]
+    world.registry.says = [*flaps, {"champion": "3", "challenger": "8"}]
+    for _ in flaps:
+        await world.follower.look()
+
+    assert world.stands() == ("3", ["8"])
+    assert [entry[1:] for entry in await world.trail()] == [(None, "4"), ("4", "8")]
+
+
+async def test_one_that_flaps_back_was_never_away(world: World) -> None:
+    await world.start()
+    world.registry.says = [{"champion": "3", "challenger": "5"}, {"champion": "3", "challenger": "4"}]
+    await world.follower.look()
+
+    assert world.stands() == ("3", ["4"])
+    assert len(await world.trail()) == 1
+
+
+async def test_one_that_never_stands_still_is_left_to_the_next_look(world: World) -> None:
+    await world.start()
+    world.registry.says = [{"champion": "3", "challenger": str(n)} for n in range(10, 40)]
+    await world.follower.look()
+
+    assert world.stands() == ("3", ["4"])
+    assert len(world.registry.asked) < 15
+
+
+@pytest.mark.parametrize("fault", [Unreachable("the registry is away"), RegistryError("garbage")])
+async def test_a_registry_that_is_away_changes_nothing(world: World, fault: RegistryError) -> None:
+    await world.start()
+    world.serve("3")
+    world.registry.says = [fault]
+    await world.follower.look()
+
+    assert world.stands() == ("3", ["4"])
+    status = world.follower.status("fraud")
+    assert status is not None
+    assert status.waits == (str(fault),)
+
+
+async def test_a_registry_that_never_answers_holds_up_nothing_for_long(world: World) -> None:
+    await world.start()
+    world.registry.held = asyncio.Event()
+    async with asyncio.timeout(5):
+        await world.follower.look()
+
+    assert world.stands() == ("3", ["4"])
+    status = world.follower.status("fraud")
+    assert status is not None
+    assert status.waits == ("the registry did not answer in time",)
+
+
+async def test_a_restart_without_the_registry_goes_on_from_the_trail(world: World) -> None:
+    await world.start()
+    world.serve("3")
+    world.registry.says = [Unreachable("away")]
+    world.made()
+    await world.start()
+
+    assert world.stands() == ("3", ["4"])
+    assert len(await world.trail()) == 1
+    assert world.follower.unserved() == ()
+
+
+async def test_a_restart_tells_nothing_twice_and_what_moved_meanwhile_once(world: World) -> None:
+    await world.start()
+    world.serve("3")
+    world.made()
+    await world.start()
+    world.registry.now(champion="3", challenger="6")
+    world.made()
+    await world.start()
+
+    assert [entry[1:] for entry in await world.trail()] == [(None, "4"), ("4", "6")]
+    assert world.stands() == ("3", ["6"])
+
+
+async def test_with_nothing_known_it_is_told_what_is_waited_for_and_taken_when_it_comes(world: World) -> None:
+    world.registry.says = [Unreachable("cannot connect to mlflow")]
+    await world.start()
+    [says] = world.follower.unserved()
+    before = world.stands()
+    world.registry.now(champion="3")
+    await world.follower.look()
+
+    assert says.startswith("fraud: the registry's alias champion is not known")
+    assert says.endswith("(cannot connect to mlflow)")
+    assert before == (None, [])
+    assert world.stands() == ("3", [])
+    assert world.put == [["fraud"]]
+    assert world.follower.unserved() == ()
+
+
+async def test_one_that_a_reload_adds_does_not_take_the_traffic_of_the_others_away(world: World) -> None:
+    await world.start()
+    world.deploy(fraud=FROM_REGISTRY, other=FROM_REGISTRY | {"champion": "nowhere"})
+    await world.follower.look()
+
+    assert world.follower.deployments()["other"].champion is None
+    assert world.follower.unserved() == ()
+    status = world.follower.status("other")
+    assert status is not None
+    assert "alias nowhere" in status.waits[0]
+
+
+@pytest.mark.parametrize("version", ["", "a/b", "../x", "x" * 129, "é", "3\n"])
+async def test_a_hostile_version_is_none_and_is_told(world: World, version: str) -> None:
+    world.registry.now(champion="3", challenger=version)
+    await world.start()
+
+    assert world.stands() == ("3", [])
+    assert await world.trail() == []
+    status = world.follower.status("fraud")
+    assert status is not None
+    assert "names no version that could be called" in status.waits[-1]
+
+
+async def test_a_full_disk_takes_nothing_and_the_next_look_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    await world.start()
+    world.registry.now(champion="3", challenger="5")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "record", full)
+        with pytest.raises(Unavailable):
+            await world.follower.look()
+        before = world.stands()
+    await world.follower.look()
+
+    assert before == ("3", ["4"])
+    assert world.stands() == ("3", ["5"])
+
+
+async def test_what_could_not_be_put_in_force_is_tried_again(world: World) -> None:
+    await world.start()
+    world.registry.now(champion="3", challenger="5")
+    world.full = True
+    with pytest.raises(Unavailable):
+        await world.follower.look()
+    world.full = False
+    await world.follower.look()
+
+    assert world.put == [["fraud"]]
+
+
+async def test_it_waits_for_its_turn_with_other_verbs_of_the_deployment(world: World) -> None:
+    await world.start()
+    world.registry.now(champion="3", challenger="5")
+    async with world.turns.of("fraud"):
+        looking = asyncio.create_task(world.follower.look())
+        done, _ = await asyncio.wait({looking}, timeout=0.05)
+        assert done == set()
+        assert world.stands() == ("3", ["4"])
+    await looking
+
+    assert world.stands() == ("3", ["5"])
+
+
+async def test_it_looks_when_it_is_woken(world: World) -> None:
+    await world.start()
+    running = asyncio.create_task(world.follower.run())
+    try:
+        world.registry.now(champion="3", challenger="5")
+        world.follower.wake()
+        async with asyncio.timeout(5):
+            while world.stands() != ("3", ["5"]):
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_look_that_fails_does_not_end_the_following(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    await world.start()
+    world.full = True
+    world.registry.now(champion="3", challenger="5")
+    running = asyncio.create_task(world.follower.run())
+    try:
+        async with asyncio.timeout(5):
+            while "not in force yet" not in caplog.text:
+                world.follower.wake()
+                await asyncio.sleep(0)
+            world.full = False
+            while not world.put:
+                world.follower.wake()
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_after_a_promotion_the_alias_of_the_new_champion_means_none(world: World) -> None:
+    await world.start()
+    world.serve("4", previous="3")
+    await world.follower.look()
+
+    assert world.stands() == ("4", [])
+    assert world.put == [["fraud"]]
+    assert len(await world.trail()) == 1
+
+
+async def test_what_was_taken_stands_in_the_trails_details(world: World) -> None:
+    await world.start()
+    [entry] = await world.store.audit_entries(0, 10)
+
+    details = msgspec.json.decode(entry.details)
+    assert details["aliases"] == {"challenger": "4"}
+    assert details["alias"] == "challenger"
+
+
+# --- models that run here ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def managed(tmp_path: Path) -> AsyncIterator[World]:
+    async with opened(tmp_path) as store:
+        yield World(store, managed=True, model="Fraud Scoring")
+
+
+async def test_models_are_asked_for_by_the_registrys_name_and_get_nothing_before_they_answer(managed: World) -> None:
+    managed.models.answering = {"3"}
+    await managed.start(7.0)
+    first = managed.stands()
+    managed.models.answering = {"3", "4"}
+    await managed.follower.look()
+
+    assert managed.registry.asked[0] == "Fraud Scoring"
+    assert managed.models.wanted == {("fraud", "3"): "Fraud Scoring", ("fraud", "4"): "Fraud Scoring"}
+    assert managed.models.settled_within == [7.0]
+    assert first == ("3", [])
+    assert managed.stands() == ("3", ["4"])
+    assert managed.put == [["fraud"]]
+
+
+async def test_one_that_becomes_ready_wakes_the_following(managed: World) -> None:
+    await managed.start()
+    running = asyncio.create_task(managed.follower.run())
+    try:
+        managed.models.answering = {"3", "4"}
+        managed.models.changed()
+        async with asyncio.timeout(5):
+            while not managed.put:
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert managed.stands() == ("3", ["4"])
+
+
+async def test_champion_former_and_what_aliases_name_run_and_others_do_not(managed: World) -> None:
+    await managed.start()
+    managed.serve("5", previous="3")
+    managed.follower.ask_for()
+    with_former = set(managed.models.wanted)
+    managed.roster = Roster(deployment="fraud", removed=("4",))
+    managed.follower.ask_for()
+
+    assert with_former == {("fraud", "5"), ("fraud", "3"), ("fraud", "4")}
+    assert set(managed.models.wanted) == {("fraud", "5"), ("fraud", "3")}
+
+
+async def test_why_a_model_gets_nothing_is_told(managed: World) -> None:
+    managed.models.answering = {"3"}
+    await managed.start()
+    status = managed.follower.status("fraud")
+
+    assert status is not None
+    assert status.model == "Fraud Scoring"
+    assert status.waits == ("version 4 gets nothing yet: fraud 4 is being fetched",)
+    assert managed.follower.named("fraud") == ("4",)
+
+
+async def test_a_champion_that_ails_later_does_not_take_the_traffic_of_the_others_away(managed: World) -> None:
+    await managed.start()
+    waiting = managed.follower.unserved()
+    managed.models.answering = {"3"}
+    await managed.follower.look()
+    managed.serve("3")
+    managed.models.answering = set()
+
+    assert waiting == ("fraud: version 3 gets nothing yet: fraud 3 is being fetched",)
+    assert managed.follower.unserved() == ()
+    assert managed.stands() == ("3", [])
+
+
+async def test_a_challenger_that_ails_keeps_its_copies_or_its_evidence_would_begin_anew_without_its_faults(
+    managed: World,
+) -> None:
+    managed.models.answering = {"3", "4"}
+    await managed.start()
+    managed.models.answering = {"3"}
+    await managed.follower.look()
+    status = managed.follower.status("fraud")
+
+    assert managed.stands() == ("3", ["4"])
+    assert managed.put == []
+    assert status is not None
+    assert status.waits == ("version 4: fraud 4 is being fetched",)
+
+    managed.registry.says = [{"champion": "3"}]
+    await managed.follower.look()
+    managed.registry.says = [{"champion": "3", "challenger": "4"}]
+    await managed.follower.look()
+    assert managed.stands() == ("3", []), "wanted anew, it has to answer first"
+
+
+async def test_a_deployment_of_the_file_is_left_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        world = World(store)
+        plain = {"name": "plain", "champion": {"version": "1", "url": "http://127.0.0.1:1"}}
+        world.settings = Settings.model_validate({"deployments": [plain]})
+        await world.follower.start(world.stopping, 1.0)
+        await world.follower.look()
+
+        assert world.follower.deployments()["plain"] is world.settings.deployments[0]
+        assert (world.follower.status("plain"), world.follower.named("plain")) == (None, ())
+        assert (world.registry.asked, world.put, world.models.wanted) == ([], [], {})
+
+
+async def test_an_entry_that_nobody_can_read_is_no_last_known_good(world: World) -> None:
+    for details in ("{}", '{"aliases": {"challenger": "../x"}}', '{"aliases": 7}'):
+        await world.store.record(deed("4", actor="registry", action="follow_registry", details=details))
+        world.registry.says = [Unreachable("away")]
+        world.made()
+        await world.start()
+
+        assert world.stands() == (None, [])
+
+
+async def test_a_registry_that_was_configured_after_the_start_runs_no_models_and_says_so(managed: World) -> None:
+    registry: Any = managed.registry
+    managed.models, without = Models(), managed.models
+    managed.follower = AliasFollower(
+        registry,
+        None,
+        store=managed.store,
+        turns=managed.turns,
+        settings=lambda: managed.settings,
+        states=lambda: managed.states,
+        roster=lambda _: managed.roster,
+        take_up=managed._take_up,
+        clock=lambda: NOW,
+        settle_s=0.0,
+    )
+    await managed.start()
+
+    assert "configured after the start" in managed.follower.unserved()[0]
+    assert without.wanted == {}
+
+
+async def test_a_start_that_waits_for_models_ends_when_it_shall_stop(managed: World) -> None:
+    managed.models.settling = asyncio.Event()
+    starting = asyncio.create_task(managed.start(3600.0))
+    try:
+        async with asyncio.timeout(5):
+            while not managed.models.settled_within:
+                await asyncio.sleep(0)
+            managed.stopping.set()
+            await starting
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    assert managed.stands() == (None, [])
