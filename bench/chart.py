@@ -17,7 +17,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2933; }
 @media (prefers-color-scheme: dark) { text { fill: #e4e7eb; } .span { stroke: #e4e7eb; } }"""
 
 
-def draw(panels: Sequence[Panel]) -> str:
+def draw(panels: Sequence[Panel], title: str = "The sidecar beside nginx and Envoy") -> str:
     """All panels, one below the other: a bar for each median, a line from least to most."""
     lines = []
     top = _GAP
@@ -26,7 +26,7 @@ def draw(panels: Sequence[Panel]) -> str:
         top += _TITLE + _ROW * len(panel.bars) + _GAP
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" role="img">',
-        "<title>The sidecar beside nginx and Envoy</title>",
+        f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
     ]
     return "\n".join([*head, *lines, "</svg>", ""])

@@ -40,7 +40,8 @@ class FeatureBaseline(
     `counts` has the layout of `cells.count`. Numeric columns have `edges`, 512 equal-mass `quantiles` (values that
     occurred, ascending), `log_histogram` and the figures over finite values: `minimum`, `maximum`, `mean`, `sd`
     (population), `integers_share`. Categorical columns have `categories` and `tail`; `categories_sampled` says that
-    there were more different texts than could be counted, so that some count as never seen in training, too. `n`
+    there were more different texts than could be counted, so that some count as never seen in training, too;
+    `singletons` are those of `tail` that came once, which tells how many more there must be that never came. `n`
     counts rows, those with `missing` and `wrong_type` included. `importance` is the model's, where the builder knew it.
     `natural_variation` (nats) and `overdispersion` (a factor) say how much the `blocks` of time of the training set
     differ in these cells beyond chance (see `natural_variation`); 0 blocks: unknown, and these two are 0 and 1.
@@ -67,6 +68,7 @@ class FeatureBaseline(
     overdispersion: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     blocks: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     categories_sampled: bool = False
+    singletons: _Count = 0
 
     @cached_property
     def cells(self) -> Cells:
@@ -260,6 +262,8 @@ def _faults(feature: FeatureBaseline, rows: int) -> Iterator[str]:
 def _numeric_faults(feature: FeatureBaseline) -> Iterator[str]:
     if feature.categories or feature.tail:
         yield "a numeric column has categories"
+    if feature.singletons:
+        yield "a numeric column has categories that came once"
     if len(feature.quantiles) != QUANTILES:
         yield f"{len(feature.quantiles)} quantiles instead of {QUANTILES}"
     if any(left > right for left, right in pairwise(feature.quantiles)):
@@ -282,6 +286,8 @@ def _numeric_faults(feature: FeatureBaseline) -> Iterator[str]:
 def _categorical_faults(feature: FeatureBaseline) -> Iterator[str]:
     if feature.edges or feature.quantiles or feature.log_histogram or set(_figures(feature)) != {None}:
         yield "a categorical column has figures of a numeric one"
+    if feature.singletons > len(feature.tail):
+        yield f"{feature.singletons} rare categories came once, but there are {len(feature.tail)}"
 
 
 def _figures(feature: FeatureBaseline) -> tuple[float | None, ...]:

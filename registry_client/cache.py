@@ -103,12 +103,13 @@ class CachedRegistry:
     async def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """All versions of a model, oldest first; NotFound."""
         question = Question("versions", model)
-        return await self._read(question, VERSIONS, lambda: self._inner.versions(model), self._asking.deadline())
+        answer, _ = await self._read(question, VERSIONS, lambda: self._inner.versions(model), self._asking.deadline())
+        return answer
 
     async def by_alias(self, model: str, alias: str) -> ModelVersion:
         """The version an alias points at; NotFound."""
         deadline = self._asking.deadline()
-        aliases = await self._aliases(model, deadline)
+        aliases, _ = await self._aliases(model, deadline)
         if alias not in aliases:
             if self._asking.away:
                 raise NotFound(f"model {model!r} has no alias {alias!r}")
@@ -118,8 +119,14 @@ class CachedRegistry:
 
     async def aliases(self, model: str) -> Mapping[str, str]:
         """Alias to version; NotFound."""
+        aliases, _ = await self.aliases_told(model)
+        return aliases
+
+    async def aliases_told(self, model: str) -> tuple[Mapping[str, str], bool]:
+        """The aliases, and whether it is the registry itself that says so now; NotFound."""
+        aliases, own = await self._aliases(model, self._asking.deadline())
         # A copy: the one that is kept must not change with the caller's.
-        return dict(await self._aliases(model, self._asking.deadline()))
+        return dict(aliases), own
 
     async def baseline(self, model: str, version: str) -> Baseline:
         """The baseline beside a version; NotFound, DigestMismatch, InvalidDocument. Fetched once for a digest."""
@@ -207,16 +214,18 @@ class CachedRegistry:
 
     # --- the steps -------------------------------------------------------------------------------------------
 
-    async def _aliases(self, model: str, deadline: float) -> Mapping[str, str]:
+    async def _aliases(self, model: str, deadline: float) -> tuple[Mapping[str, str], bool]:
         return await self._read(Question("aliases", model), ALIASES, lambda: self._inner.aliases(model), deadline)
 
     async def _version(self, model: str, version: str, deadline: float) -> ModelVersion:
         question = _about(model, version)
-        return await self._read(question, VERSION, lambda: self._inner.version(model, version), deadline)
+        answer, _ = await self._read(question, VERSION, lambda: self._inner.version(model, version), deadline)
+        return answer
 
     async def _read(
         self, question: Question, form: Form[Answer], ask: Callable[[], Awaitable[Answer]], deadline: float
-    ) -> Answer:
+    ) -> tuple[Answer, bool]:
+        """The answer, and whether the registry itself gave it now."""
         try:
             answer = await self._asking.ask(ask, deadline)
         except NotFound:
@@ -230,10 +239,10 @@ class CachedRegistry:
             kept = await self._last.get(question, form)
             if kept is None:
                 raise
-            return kept
+            return kept, False
         self._last.faulty(question, None)
         await self._last.keep(question, form, answer)
-        return answer
+        return answer, True
 
     async def _said(self, version: ModelVersion) -> ModelVersion:
         await self._last.keep(_about(version.model, version.version), VERSION, version)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry_client.column import CategoryTally, Column, categories_in, numbers_in
+from registry_client.single_precision import forgiving_borders
 
 Counts: TypeAlias = NDArray[np.int64]
 
@@ -37,7 +38,8 @@ _LARGEST = math.nextafter(float(np.finfo(np.float64).max), 0.0)
 class NumericCells:
     """Cells between edges: cell i holds `edges[i-1] <= value < edges[i]`, 0 is under and `len(edges)` is over.
 
-    Infinities are under or over, NaN and None missing, booleans and texts of a wrong type.
+    Infinities are under or over, NaN and None missing, booleans and texts of a wrong type. A number that comes as the
+    float32 nearest to it is counted where it would have been (see `single_precision`).
 
     >>> cells = NumericCells((0.0, 10.0, 20.0))
     >>> cells.count([-1, 3, 10.0, None, "5"]).tolist()
@@ -58,7 +60,7 @@ class NumericCells:
             raise ValueError("the edges of numeric cells must be finite")
         if any(left >= right for left, right in pairwise(self.edges)):
             raise ValueError("the edges of numeric cells must ascend")
-        object.__setattr__(self, "_array", np.array(self.edges, dtype=np.float64))
+        object.__setattr__(self, "_array", np.array(forgiving_borders(self.edges), dtype=np.float64))
 
     @property
     def size(self) -> int:
@@ -83,6 +85,12 @@ class NumericCells:
             if len(set(labels)) == len(labels):
                 break
         return labels
+
+    @property
+    def atom_cells(self) -> tuple[tuple[int, float], ...]:
+        """Cells that one number has to itself, with the number."""
+        pairs = enumerate(pairwise(self.edges), start=1)
+        return tuple((cell, left) for cell, (left, right) in pairs if right == math.nextafter(left, math.inf))
 
     def _range_labels(self, digits: int) -> list[str]:
         edges = self.edges
@@ -111,6 +119,11 @@ class NumericCells:
         counts[self.missing_index] = missing
         counts[self.wrong_type_index] = wrong_type
         return counts
+
+    @property
+    def borders(self) -> NDArray[np.float64]:
+        """Where the cells end, to be read only: a number lies above as many as are at or below it."""
+        return self._array
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +205,22 @@ class CategoricalCells:
         counts[self.missing_index] += tally.missing
         counts[self.wrong_type_index] += tally.wrong_type
         return counts
+
+    def count_with_unseen(self, column: Column) -> tuple[Counts, Counter[str]]:
+        """Count a column, and tell the texts that training did not see: both at the price of the first."""
+        listed = column.ravel().tolist() if isinstance(column, np.ndarray) else column
+        if set(map(type, listed)) <= {str}:
+            known = Counter(listed)
+            if known.keys() <= self._lookup.keys():
+                counts = np.zeros(self.size, dtype=np.int64)
+                for text, n in known.items():
+                    counts[self._lookup[text]] += n
+                return counts, Counter()
+        tally = categories_in(listed)
+        counts = self.count_tally(tally)
+        if not counts[self.unseen_index]:
+            return counts, Counter()
+        return counts, Counter({text: n for text, n in tally.texts.items() if text not in self._lookup})
 
     def unseen(self, column: Column) -> Counter[str]:
         """The texts in a column that training did not see, with their counts."""

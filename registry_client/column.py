@@ -22,7 +22,7 @@ Column: TypeAlias = NDArray[Any] | Sequence[object]
 TEXT_LIMIT = 120
 # Python refuses to print integers of more than 4,300 digits; nobody names a category with half as many.
 _INTEGER_BITS_LIMIT = 4_096
-_NUMBERS = frozenset((int, float, type(None)))
+_NUMBERS = frozenset((int, float, type(None), np.float64))
 _TEXTS = frozenset((str, int, float, type(None)))
 
 

@@ -207,7 +207,8 @@ def _tally(texts: TextCounts, missing: Integers) -> CategoryTally:
 def _categorical_feature(
     name: str, texts: TextCounts, missing: Integers, blocks: Sequence[int], importance: float | None
 ) -> FeatureBaseline:
-    cells: CategoricalCells = categorical_cells(_tally(texts, missing))
+    tally = _tally(texts, missing)
+    cells: CategoricalCells = categorical_cells(tally)
     counts = np.zeros((cells.size, len(missing)), np.int64)
     np.add.at(counts, [cells.cell_of(text) for text in texts.rows], texts.counts)
     counts[cells.unseen_index] += texts.unlisted
@@ -223,6 +224,7 @@ def _categorical_feature(
         categories=cells.categories,
         tail=cells.tail,
         categories_sampled=texts.is_sampled,
+        singletons=sum(tally.texts[text] == 1 for text in cells.tail),
         importance=importance,
         natural_variation=variation.natural,
         overdispersion=variation.overdispersion,

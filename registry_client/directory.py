@@ -2,8 +2,9 @@
 
 Invariant: whoever reads sees either the state before a write or after it, also after a crash; writers to one model
 take turns, across processes; a version's artifact never changes; no name and no link leads out of the root; what is
-read is checked against the digest under which it was registered. Blocking work runs in threads. A baseline replaced
-by a writer that died half-way reads as DigestMismatch until it is put again.
+read is checked against the digest under which it was registered. Blocking work runs in threads, and nobody waits for
+a folder that hangs longer than the deadline (a write that began may still end later). A baseline replaced by a writer
+that died half-way reads as DigestMismatch until it is put again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -31,6 +32,7 @@ from registry_client.confined_files import (
     sync_folder,
     write_atomic,
 )
+from registry_client.directory_documents import VersionDocument, decoded, model_version
 from registry_client.errors import (
     AlreadyExists,
     DigestMismatch,
@@ -44,33 +46,26 @@ from registry_client.model import ModelVersion
 
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _THREADS = 4
-_Document = TypeVar("_Document")
+# For one call, the wait for another writer included; and where a whole artifact is copied.
+CALL_S, COPY_S = 30.0, 900.0
 _Result = TypeVar("_Result")
-_Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-class _VersionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of version.json."""
-
-    format: Literal["sidecar-version/1"] = "sidecar-version/1"
-    model: str
-    version: str
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    digest: _Digest | None = None
-    lineage: dict[str, str] = msgspec.field(default_factory=dict)
-    tags: dict[str, str] = msgspec.field(default_factory=dict)
-    baseline_digest: _Digest | None = None
 
 
 class DirectoryRegistry:
     """The folder registry. Paths are taken relative to the working folder at construction."""
 
     def __init__(
-        self, root: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), lock_wait_s: float = 10.0
+        self,
+        root: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        lock_wait_s: float = 10.0,
+        call_s: float = CALL_S,
     ) -> None:
         self._root = root.resolve()
         self._clock = clock
         self._lock_wait_s = lock_wait_s
+        self._call_s = call_s
         self._threads: ThreadPoolExecutor | None = None
 
     async def version(self, model: str, version: str) -> ModelVersion:
@@ -107,7 +102,7 @@ class DirectoryRegistry:
 
     async def artifact(self, model: str, version: str, into: Path) -> Path:
         """Copy the artifact to `into/model.onnx`; `into` is made where absent. NotFound, DigestMismatch."""
-        return await self._in_thread(self._artifact, model, version, into)
+        return await self._in_thread(self._artifact, model, version, into, within_s=COPY_S)
 
     async def register(
         self,
@@ -120,7 +115,7 @@ class DirectoryRegistry:
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
         """Register a new version; AlreadyExists, NotFound where there is no such artifact file."""
-        document = _VersionDocument(
+        document = VersionDocument(
             model=_name(model, "model"),
             version=_name(version, "version"),
             created_at=self._clock(),
@@ -128,7 +123,7 @@ class DirectoryRegistry:
             tags=texts(tags or {}, "tags"),
             baseline_digest=baseline.digest if baseline is not None else None,
         )
-        return await self._in_thread(self._register, document, artifact, baseline)
+        return await self._in_thread(self._register, document, artifact, baseline, within_s=COPY_S)
 
     async def close(self) -> None:
         """Lets its threads go; the next call would start new ones."""
@@ -136,11 +131,16 @@ class DirectoryRegistry:
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[..., _Result], *given: object) -> _Result:
+    async def _in_thread(self, work: Callable[..., _Result], *given: object, within_s: float | None = None) -> _Result:
         """In threads of its own: a folder on a network that hangs must not use up those that everybody else needs."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        deadline_s = self._call_s if within_s is None else within_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        except TimeoutError as error:
+            raise Unreachable(f"the registry's folder {self._root} did not answer within {deadline_s:g} s") from error
 
     # What follows is blocking and runs in threads.
 
@@ -161,9 +161,9 @@ class DirectoryRegistry:
             raise NotFound(f"model {model!r} has no version {version!r}")
         return folder
 
-    def _document(self, model: str, version: str) -> _VersionDocument:
+    def _document(self, model: str, version: str) -> VersionDocument:
         path = self._version_folder(model, version) / "version.json"
-        document = _decoded(path, read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES), _VersionDocument)
+        document = decoded(path, read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES), VersionDocument)
         if (document.model, document.version) != (model, version):
             raise InvalidDocument(
                 f"{path} describes {document.model[:128]}/{document.version[:128]}, not {model}/{version}"
@@ -174,7 +174,7 @@ class DirectoryRegistry:
             raise InvalidDocument(f"{path}: created_at lies out of range once it is in UTC") from error
 
     def _version(self, model: str, version: str) -> ModelVersion:
-        return _model_version(self._document(model, version))
+        return model_version(self._document(model, version))
 
     def _versions(self, model: str) -> tuple[ModelVersion, ...]:
         folder = confined(self._root, self._model_folder(model) / "versions")
@@ -193,7 +193,7 @@ class DirectoryRegistry:
             data = read_bounded(self._root, path, DOCUMENT_LIMIT_BYTES)
         except NotFound:
             return {}
-        return _decoded(path, data, dict[str, str])
+        return decoded(path, data, dict[str, str])
 
     def _by_alias(self, model: str, alias: str) -> ModelVersion:
         aliases = self._aliases(model)
@@ -213,7 +213,7 @@ class DirectoryRegistry:
             document = self._document(model, version)
             changed = msgspec.structs.replace(document, tags=document.tags | tags)
             self._write(self._version_folder(model, version) / "version.json", changed)
-        return _model_version(changed)
+        return model_version(changed)
 
     def _baseline(self, model: str, version: str) -> Baseline:
         expected = self._document(model, version).baseline_digest
@@ -236,7 +236,7 @@ class DirectoryRegistry:
             changed = msgspec.structs.replace(document, baseline_digest=baseline.digest)
             write_atomic(confined(self._root, folder / "baseline.json"), data)
             self._write(folder / "version.json", changed)
-        return _model_version(changed)
+        return model_version(changed)
 
     def _artifact(self, model: str, version: str, into: Path) -> Path:
         document = self._document(model, version)
@@ -254,7 +254,7 @@ class DirectoryRegistry:
             raise NotFound(f"{model}/{version} has no artifact") from error
         return target
 
-    def _register(self, document: _VersionDocument, artifact: Path | None, baseline: Baseline | None) -> ModelVersion:
+    def _register(self, document: VersionDocument, artifact: Path | None, baseline: Baseline | None) -> ModelVersion:
         model, version = document.model, document.version
         baseline_data = None if baseline is None else baseline_bytes(model, version, baseline)
         versions = confined(self._root, self._root / model) / "versions"
@@ -280,7 +280,7 @@ class DirectoryRegistry:
             raise Unreachable(f"{target} cannot be written: {error.strerror}") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        return _model_version(document)
+        return model_version(document)
 
     def _write(self, path: Path, document: object) -> None:
         try:
@@ -326,22 +326,3 @@ def _take(artifact: Path, target: Path) -> str:
         raise Unreachable(f"{artifact} cannot be read: {error.strerror}") from error
     with file:
         return copy_checked(file, target, expected=None, subject=str(artifact))
-
-
-def _decoded(path: Path, data: bytes, kind: type[_Document]) -> _Document:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidDocument(f"{path} cannot be read: {error}") from error
-
-
-def _model_version(document: _VersionDocument) -> ModelVersion:
-    return ModelVersion(
-        model=document.model,
-        version=document.version,
-        created_at=document.created_at.astimezone(UTC),
-        digest=document.digest,
-        lineage=document.lineage,
-        tags=document.tags,
-        baseline_digest=document.baseline_digest,
-    )

@@ -24,6 +24,8 @@ _WRITE_AGAIN_S = 60.0
 _CLOCK_SKEW_S = 60.0
 _REMEMBERED = 1_000
 _FAULTS_REMEMBERED = 100
+# Nobody may ask again for what was damaged: it is told for a while, not for ever.
+_FAULT_TOLD_S = 3_600.0
 
 
 @dataclass(slots=True)
@@ -43,15 +45,16 @@ class LastKnown:
         self._answers = answers
         self._clock = clock
         self._seen: dict[Question, _Seen] = {}
-        self._disk_faults: dict[Question, str] = {}
+        self._disk_faults: dict[Question, tuple[str, float]] = {}
 
     @property
     def says(self) -> str | None:
         """What is wrong with the copies on disk, None where nothing is."""
-        if not self._disk_faults:
+        now = self._clock()
+        told = [says for says, at in self._disk_faults.values() if abs(now - at) < _FAULT_TOLD_S]
+        if not told:
             return None
-        first, others = next(iter(self._disk_faults.values())), len(self._disk_faults) - 1
-        return f"{first}, and {others} more" if others else first
+        return f"{told[0]}, and {len(told) - 1} more" if len(told) > 1 else told[0]
 
     def age_s(self, question: Question) -> float | None:
         """Seconds since the registry said so; None where that is not known."""
@@ -72,7 +75,7 @@ class LastKnown:
 
     def disk_fault(self, question: Question, fault: RegistryError) -> None:
         """A copy is damaged, or could not be made."""
-        self._disk_faults[question] = str(fault)
+        self._disk_faults[question] = str(fault), self._clock()
         if len(self._disk_faults) > _FAULTS_REMEMBERED:
             del self._disk_faults[next(iter(self._disk_faults))]
 

@@ -21,6 +21,7 @@ from sidecar.config_values import (
     File,
     HeaderName,
     Host,
+    JsonPath,
     Listen,
     Name,
     Path,
@@ -29,6 +30,7 @@ from sidecar.config_values import (
     Share,
     Url,
     Variable,
+    Version,
 )
 from sidecar.config_versions import Challenger, Champion, ClientTls
 
@@ -74,24 +76,47 @@ class Match(Section):
 
 
 class Payload(Section):
-    """Names where the payload has none, and which output is monitored."""
+    """Names where the payload has none, which output is monitored, and where plain JSON holds rows and predictions."""
 
     features: tuple[str, ...] = Field(default=(), strict=False)
     prediction: str | None = None
+    row_path: JsonPath | None = None
+    score_path: JsonPath | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("features: a name comes twice")
+        return self
+
+
+class Ingest(Section):
+    """How a payload logger beside the model server calls this model, and which version answers at its endpoints."""
+
+    service: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    endpoints: dict[Annotated[str, Field(min_length=1, max_length=256)], Version] = Field(default_factory=dict)
 
 
 class Sampling(Section):
-    """How many feature rows per second are watched."""
+    """How many feature rows per second are watched, and how many of the newest are kept with their values (none)."""
 
     rows_per_s: Annotated[int, Field(gt=0)] = 2000
+    keep_rows: Annotated[int, Field(ge=0, le=100_000)] = 0
+    keep_s: Seconds = 3600.0
 
 
 class Drift(Section):
-    """The watch on inputs and predictions; `false_alarm_days` is the budget: one false alarm per that many days."""
+    """The watch on inputs and predictions; `false_alarm_days` is the budget: one false alarm per that many days.
+
+    `exported_features`: how many have metrics of their own. `name_values`: whether values of the payload may stand on
+    disk; the API names some of them in any case.
+    """
 
     bucket_s: Seconds = 60.0
     false_alarm_days: Annotated[float, Field(gt=0)] = 30.0
     tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = 0.005
+    exported_features: Annotated[int, Field(ge=0, le=5_000)] = 64
+    name_values: bool = False
 
 
 class Promotion(Section):
@@ -111,7 +136,7 @@ class Deployment(Section):
     name: Name
     owner: str = ""
     match: Match | None = None
-    protocol: Literal["auto", "oip"] = "auto"
+    protocol: Literal["auto", "oip", "kserve-v1", "tfserving", "mlflow", "seldon", "json"] = "auto"
     champion: Champion | None = None
     challengers: tuple[Challenger, ...] = Field(default=(), strict=False)
     from_registry: FromRegistry | None = None
@@ -119,6 +144,7 @@ class Deployment(Section):
     upgrades: bool = False
     baseline: str | None = None
     payload: Payload = Payload()
+    ingest: Ingest = Ingest()
     sampling: Sampling = Sampling()
     drift: Drift = Drift()
     gates: Gates = Gates()
@@ -136,6 +162,11 @@ class Deployment(Section):
         return self.name if self.from_registry is None else self.from_registry.model or self.name
 
     @property
+    def service(self) -> str:
+        """The payload logger's name of this model."""
+        return self.name if self.ingest.service is None else self.ingest.service
+
+    @property
     def versions(self) -> tuple[Champion, ...]:
         """Champion and challengers, as far as the settings name them."""
         return self.challengers if self.champion is None else (self.champion, *self.challengers)
@@ -148,6 +179,8 @@ class Deployment(Section):
                     raise ValueError(f"{key}: comes from the registry's aliases (from_registry), give one of the two")
         elif self.champion is None:
             raise ValueError("champion: is required, or from_registry in its place")
+        if self.protocol not in ("auto", "json") and (self.payload.row_path or self.payload.score_path):
+            raise ValueError(f"payload.row_path and score_path: have no effect with protocol: {self.protocol}")
         versions = [version.version for version in self.versions]
         if len(set(versions)) < len(versions):
             raise ValueError(f"deployment {self.name}: champion and challengers need different versions")
@@ -284,6 +317,8 @@ class Settings(Section):
             raise ValueError("deployments: two have the same name")
         if len(set(paths)) < len(paths):
             raise ValueError("deployments: two match the same path")
+        if len({d.service for d in self.deployments}) < len(names):
+            raise ValueError("deployments: two take the same service's events (ingest.service)")
         if not self.deployments and self.upstream is None:
             raise ValueError("nothing to serve: give deployments or an upstream")
         if self.registry is None and any(d.baseline == "registry" for d in self.deployments):

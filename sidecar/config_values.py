@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from sidecar.address import parse_listen, parse_url
+from sidecar.json_path import parse_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]")
@@ -54,6 +55,11 @@ def _path(text: str) -> str:
 
 def _listen(text: str) -> str:
     parse_listen(text)
+    return text
+
+
+def _json_path(text: str) -> str:
+    parse_path(text)
     return text
 
 
@@ -135,6 +141,7 @@ def _distinct_headers(headers: dict[str, str]) -> dict[str, str]:
 Name = Annotated[str, AfterValidator(_name)]
 Path = Annotated[str, AfterValidator(_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
+JsonPath = Annotated[str, AfterValidator(_json_path)]
 Host = Annotated[str, AfterValidator(_host)]
 Authority = Annotated[str, AfterValidator(_authority)]
 Url = Annotated[str, AfterValidator(_url)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Why a copy that was due was never sent (CONTRACT.md). A closed set: each has a series from the start.
 DROP_REASONS = (
     "queue_full", "bytes_full", "body_too_large", "inflight_limit", "timeout", "connect_error",
-    "breaker_open", "rate_limit", "overload", "shutting_down", "control_down", "disabled",
+    "breaker_open", "rate_limit", "overload", "shutting_down", "control_down", "disabled", "stateful",
 )  # fmt: skip
 # How a copy whose sending began failed to end in a usable answer.
 LEG_ERRORS = ("status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large")
@@ -33,12 +33,16 @@ LegError = Literal["status_4xx", "status_5xx", "timeout", "connect", "reset", "m
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What a version answered: status, the few headers that decoding needs, and the body's bytes."""
+    """What a version answered: status, the few headers that decoding needs, and the body's bytes.
+
+    `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the answer does not say.
+    """
 
     status: int
     content_type: str
     content_encoding: str
     body: bytes
+    json_bytes: int = -1
 
 
 class Leg(msgspec.Struct, frozen=True, array_like=True):
@@ -74,7 +78,10 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Exchange(msgspec.Struct, frozen=True, array_like=True):
-    """A request with all its legs. `at` is seconds since the epoch when its first byte came."""
+    """A request with all its legs. `at` is seconds since the epoch when its first byte came.
+
+    `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the request does not say.
+    """
 
     request_id: str
     deployment: str
@@ -88,6 +95,30 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True):
     champion: Leg
     shadows: tuple[Leg, ...]
     trace: Trace | None = None
+    json_bytes: int = -1
+
+
+class LoggedHalf(msgspec.Struct, frozen=True):
+    """One half of an exchange, as a payload logger beside the model server saw it: no sidecar was in the path.
+
+    Attributes:
+        id: what both halves have in common; `origin` tells apart the parts of a service that log under one id.
+        services: the logger's names of the model, the best first.
+        endpoint: which of its versions answered, as the logger calls it: "default", "canary", "main"; may be empty.
+        at: seconds since the epoch; None where the event does not say.
+        json_bytes: how long the JSON in front of binary tensors is; -1 where there are none, or nobody said so.
+    """
+
+    side: Literal["request", "response"]
+    id: str
+    services: tuple[str, ...]
+    endpoint: str
+    origin: str
+    at: float | None
+    content_type: str
+    content_encoding: str
+    body: bytes
+    json_bytes: int = -1
 
 
 if TYPE_CHECKING:
@@ -126,6 +157,18 @@ class Outcome(msgspec.Struct, frozen=True):
     value: str | float
     at: float
     corrects: bool = False
+
+
+class OfflineRow(msgspec.Struct, frozen=True):
+    """One row of a request as an offline pipeline computed it; its text names the row and tells no value."""
+
+    request_id: str
+    row: int
+    features: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        """What may stand in a log."""
+        return f"OfflineRow(request_id={self.request_id!r}, row={self.row}, {len(self.features)} values)"
 
 
 # --- the link: length-prefixed frames between a proxy worker and control ---------------------------------------

@@ -15,12 +15,15 @@ CauseKind = Literal[
     "scale", "affine", "sign", "function", "constant", "swap", "scaler", "type", "recode", "missing",
     "new_category", "unexplained",
 ]  # fmt: skip
-AlarmKind = Literal["data.broken", "drift.detected", "prediction.shifted", "mirror.silent"]
+AlarmKind = Literal["data.broken", "drift.detected", "prediction.shifted", "outcome.degraded", "mirror.silent"]
 Severity = Literal["none", "info", "warning", "critical"]
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a feature moved. live = factor × trained + offset; `share` of the rows switched; `explained` in 0..1."""
+    """Why a feature moved. live = factor × trained + offset; `share` of the rows switched; `explained` in 0..1.
+
+    `name` is a function's or a scaler's; `with_` (in JSON `with`) the column whose values came in place of these.
+    """
 
     kind: CauseKind
     says: str
@@ -30,6 +33,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     factor: float | None = None
     offset: float | None = None
     value: float | str | None = None
+    name: str | None = None
+    with_: str | None = msgspec.field(default=None, name="with")
     type_from: str | None = None
     type_to: str | None = None
     values: tuple[str, ...] = ()
@@ -64,8 +69,26 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     live_counts: tuple[int, ...]
 
 
+class ExtraColumn(msgspec.Struct, frozen=True):
+    """A key of live rows that the baseline does not know, and the rows that had it."""
+
+    name: str
+    rows: int
+
+
 class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Every watched feature against one baseline. `baseline_digest` None: there is no baseline, nothing is judged."""
+    """Every watched feature against one baseline. `baseline_digest` None: there is no baseline, nothing is judged.
+
+    Attributes:
+        against: training is skew, recent is drift: against healthy live traffic that was frozen at `reference_at`
+            (`reference_rows` of it); while none was, both are None and the last buckets stand against those before.
+        sampling_rate: the share of requests that is sampled now.
+        schema: rows by their form, as trained or not.
+        moved_now: keys of the columns that moved within the last 16 buckets, as alarms have them; at most one in
+            twenty of them has not, on average. Alarms are latched and rise later.
+        extra: the keys that training did not have, the most frequent first, at most 64.
+        weighted: the features' lower bounds in nats, summed by what each weighs with the model; None without features.
+    """
 
     against: Literal["training", "recent"]
     baseline_model: str | None
@@ -77,10 +100,62 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     features: tuple[FeatureDrift, ...]
     prediction: FeatureDrift | None
+    schema: FeatureDrift | None = None
+    sampling_rate: float = 1.0
+    reference_at: float | None = None
+    reference_rows: int | None = None
+    moved_now: tuple[str, ...] = ()
+    extra: tuple[ExtraColumn, ...] = ()
+    weighted: float | None = None
+
+
+class FeatureSkew(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature as two pipelines wrote it for the same rows.
+
+    Attributes:
+        compared, differs: rows; share: differs / compared; share_lower: an anytime-valid lower bound (99 %).
+        median_ratio, median_difference: live against offline over the differing rows, within 2 %; None where unknown.
+        e_value: evidence against "no more than 1 % of the rows differ", capped at 1e300.
+        since: the first row that differs, seconds since the epoch; `cause.share` is that of the differing rows.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    compared: int
+    differs: int
+    share: float
+    share_lower: float
+    median_ratio: float | None
+    median_difference: float | None
+    e_value: float
+    alarm: bool
+    since: float | None
+    cause: Cause | None
+
+
+class RowSkewReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the offline pipeline says beside what was live, row by row. `rows` were compared since `since`."""
+
+    since: float
+    rows: int
+    features: tuple[FeatureSkew, ...]
+
+
+class RowsCompared(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of posted rows: compared, already compared before, or not among the kept rows (any more)."""
+
+    compared: int = 0
+    duplicate: int = 0
+    unknown: int = 0
+    ignored_values: int = 0
 
 
 class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
-    """An alarm began, changed its kind when the cause was found, or ended. `key` is stable: kind-free."""
+    """An alarm began, changed its kind when the cause was found, or ended. `key` is stable: kind-free.
+
+    `explained_by` is the key of the alarm whose story this one belongs to: one page for the owner, not two.
+    `swapped_with` is the feature that this one's values were swapped with.
+    """
 
     key: str
     kind: AlarmKind
@@ -89,6 +164,9 @@ class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     since: float
     ended: bool = False
+    explained_by: str | None = None
+    swapped_with: str | None = None
+    cause: CauseKind | None = None
 
 
 class Copies(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +254,22 @@ class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
     worst: tuple[Disagreement, ...]
 
 
+class EstimatedQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality estimated without outcomes, over the newest `n` sampled rows.
+
+    `low` and `high` are the 99 % band of each metric, `trained` the same figures for training's rows; `loss` is a lower
+    bound on the accuracy lost since training. `refused` says why nothing is estimated; the rest is then empty or None.
+    """
+
+    n: int
+    metrics: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+    trained: dict[str, float]
+    loss: float | None
+    refused: str | None
+
+
 class VersionQuality(msgspec.Struct, frozen=True, kw_only=True):
     """One version's quality on rows whose outcome is known.
 
@@ -187,6 +281,7 @@ class VersionQuality(msgspec.Struct, frozen=True, kw_only=True):
     matched: int
     coverage: float | None
     metrics: dict[str, float]
+    estimated: EstimatedQuality | None = None
 
 
 class PairedQuality(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,12 @@ from typing import Literal
 
 import msgspec
 
-from sidecar.reports import AlarmKind, Severity
+from sidecar.reports import AlarmKind, CauseKind, Severity
 
-Action = Literal["start", "promote", "rollback", "acknowledge", "reconcile"]
+# What becomes of one half of an exchange that a payload logger sent, and of what is none that concerns us.
+Ingested = Literal["joined", "waiting", "duplicate", "unknown_endpoint", "unknown_service"]
+PassedOver = Literal["unknown_service", "unknown_type", "malformed", "too_large", "busy"]
+Action = Literal["start", "promote", "rollback", "acknowledge", "reconcile", "freeze_reference"]
 ShadowAction = Literal["set_challenger", "remove_challenger", "shadow_on", "shadow_off", "follow_settings"]
 
 
@@ -101,6 +104,7 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `age_s`: seconds since the registry itself last said where the model's aliases are; None where that is not known.
     `unwritten` says what the registry was not told yet of a transition, and why; it is told as soon as it answers.
+    `set_aside`: how much of what was to be told nobody can read any more, so that it never will be.
     """
 
     reachable: bool | None
@@ -110,6 +114,7 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
     says: str | None = None
     divergence: Divergence | None = None
     unwritten: str | None = None
+    set_aside: int = 0
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +150,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_versio
     audit_seq: int | None
     evidence: str | None
     dry_run: bool = False
+
+
+class FrozenReference(msgspec.Struct, frozen=True, kw_only=True):
+    """What `recent` compares with from now on: live rows up to `at`, seconds since the epoch."""
+
+    deployment: str
+    at: float
+    rows: int | None
+    audit_seq: int
 
 
 class ShadowChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,8 +213,20 @@ class AuditCheck(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None
 
 
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has seen an alarm, when (seconds since the epoch), and why it may stand."""
+
+    by: str
+    at: float
+    reason: str
+
+
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person should know. Open while `ended` is None."""
+    """Something a person should know. Open while `ended` is None.
+
+    `explained_by` is the id of the alarm whose story this one belongs to; `acknowledgement` is None for one that was
+    acknowledged before the reason was kept with it.
+    """
 
     id: str
     deployment: str
@@ -212,6 +238,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     acknowledged: bool
     ended: float | None = None
+    explained_by: str | None = None
+    cause: CauseKind | None = None
+    acknowledgement: Acknowledgement | None = None
 
 
 class ChampionSpan(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ class Supervisor:
         # A worker's own standard output is a pipe to here; the access log goes to the one of the whole sidecar.
         self._log_fd = os.dup(1)
         state_dir = Path(orders.state_dir)
-        sockets = socket_folder(state_dir, otherwise=run_dir)
+        sockets, self._made_sockets = socket_folder(state_dir, otherwise=run_dir)
         self._models = ModelServers(sockets, state_dir / "models")
         given = ["--config", orders.config_path, "--admin-fd", str(admin_fd), "--sockets", str(sockets), *shared]
         # Nobody else's standard output is obeyed.
@@ -109,8 +109,8 @@ class Supervisor:
 
     def close(self) -> None:
         """Lets go of the sockets."""
-        # One that was refused may have met another of the same state folder: that one's sockets are there.
-        if self._control.code != _CANNOT_START:
+        # One that was refused may have met another of the same state folder: that one's sockets are there, or will be.
+        if self._made_sockets or self._control.code != _CANNOT_START:
             self._models.leave()
         let_go(self._data)
         let_go(self._admin)

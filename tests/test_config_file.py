@@ -322,3 +322,22 @@ def test_host_names_and_addresses_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"admin: {{hosts: [sidecar.example.com, 10.0.0.1, '[::1]', pod-1]}}\n{GOOD}", encoding="utf-8")
     assert load(path).admin.hosts == ("sidecar.example.com", "10.0.0.1", "[::1]", "pod-1")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("payload: {row_path: instances}", "a path begins with $"),
+        ('payload: {score_path: "$.a[*]"}', "cannot be read from '[*]' on"),
+        ("payload: {features: [a, b, a]}", "a name comes twice"),
+        ("protocol: v2", "kserve-v1"),
+    ],
+)
+def test_payloads_that_could_not_be_found_are_faults(tmp_path: Path, line: str, says: str) -> None:
+    assert says in only_fault(tmp_path, GOOD.replace("    gates:", f"    {line}\n    gates:")).says
+
+
+def test_a_path_beside_a_protocol_that_needs_none_is_a_fault(tmp_path: Path) -> None:
+    more = "protocol: oip\n    payload: {row_path: $.rows}"
+    says = only_fault(tmp_path, GOOD.replace("    gates:", f"    {more}\n    gates:")).says
+    assert "have no effect with protocol: oip" in says

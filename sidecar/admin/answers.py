@@ -21,9 +21,19 @@ from sidecar.reports import (
     FeatureDrift,
     GateTable,
     Quantiles,
+    RowSkewReport,
     VersionQuality,
 )
-from sidecar.standing import Alarm, AuditEntry, ChampionSpan, Decision, DeploymentStatus, Event, RegistryStatus
+from sidecar.standing import (
+    Alarm,
+    AuditEntry,
+    ChampionSpan,
+    Decision,
+    DeploymentStatus,
+    Event,
+    FrozenReference,
+    RegistryStatus,
+)
 
 _LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that RFC 3339 can write
 
@@ -98,7 +108,30 @@ def drift(report: DriftReport) -> Json:
         },
         "features": [_feature(feature) for feature in report.features],
         "prediction": _feature(report.prediction) if report.prediction is not None else None,
+        "reference_at": rfc3339(report.reference_at),
+        "schema": _feature(report.schema) if report.schema is not None else None,
     }
+
+
+def row_skew(report: RowSkewReport) -> Json:
+    """`GET …/features`."""
+    return {
+        "since": rfc3339(report.since),
+        "compared": report.rows,
+        "features": [
+            {
+                **_members(feature),
+                "since": rfc3339(feature.since),
+                "cause": _cause(feature.cause) if feature.cause is not None else None,
+            }
+            for feature in report.features
+        ],
+    }
+
+
+def reference(frozen: FrozenReference) -> Json:
+    """`POST …/drift/reference`."""
+    return {**_members(frozen), "at": rfc3339(frozen.at)}
 
 
 def gates(table: GateTable) -> Json:
@@ -107,8 +140,8 @@ def gates(table: GateTable) -> Json:
 
 
 def performance(versions: Iterable[VersionQuality]) -> Json:
-    """`GET …/performance`. `estimated` is null: nothing estimates quality without outcomes yet."""
-    return {"items": [{**_members(version), "estimated": None} for version in versions]}
+    """`GET …/performance`. `estimated` is the champion's, null without a calibration or before the first row."""
+    return {"items": [_members(version) for version in versions]}
 
 
 def champion_span(span: ChampionSpan) -> Json:
@@ -127,7 +160,13 @@ def decision(found: Decision) -> Json:
 
 def alarm(raised: Alarm) -> Json:
     """One item of `GET /v1/alarms`."""
-    return {**_members(raised), "since": rfc3339(raised.since), "ended": rfc3339(raised.ended)}
+    seen = raised.acknowledgement
+    return {
+        **_members(raised),
+        "since": rfc3339(raised.since),
+        "ended": rfc3339(raised.ended),
+        "acknowledgement": None if seen is None else {**_members(seen), "at": rfc3339(seen.at)},
+    }
 
 
 def audit_entry(entry: AuditEntry) -> Json:
@@ -161,7 +200,9 @@ def _cause(cause: Cause) -> Json:
     parameters = {
         "factor": cause.factor,
         "offset": cause.offset,
-        {"swap": "with", "function": "name"}.get(cause.kind, "value"): cause.value,
+        "value": cause.value,
+        "name": cause.name,
+        "with": cause.with_,
         "from": cause.type_from,
         "to": cause.type_to,
         "values": cause.values or None,

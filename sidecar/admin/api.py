@@ -1,30 +1,29 @@
 """The admin API: every route with its method, path, lowest role and handler, in one table.
 
 Keeps: a route exists only through the table, and no handler runs before the Host, cross-site and role checks of `auth`.
-Handlers parse, ask the service once, and shape the answer; they decide nothing. Errors become HTTP in `problems`.
-Called by `app`, which hands in the control side as a `Service`.
+Does not: parse, ask or answer (the handlers do, by area: `pages`, `questions`, `verbs`); errors become HTTP in
+`problems`. Called by `app`, which hands in the control side as a `Service`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from aiohttp import hdrs, web
 
-from sidecar.admin import answers, bodies, problems
-from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Caller, Need, same_site
-from sidecar.admin.dashboard import Dashboard, static_file
+from sidecar.admin import bodies, problems
+from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Need, same_site
+from sidecar.admin.call import CALLER
+from sidecar.admin.dashboard import Dashboard
+from sidecar.admin.ingest import Ingesting
 from sidecar.admin.live import EventStreams
+from sidecar.admin.pages import Pages
+from sidecar.admin.questions import Questions
 from sidecar.admin.service import Service
+from sidecar.admin.verbs import Verbs
 from sidecar.admin.webhook import no_webhook
-from sidecar.errors import Invalid
-
-_CALLER = web.RequestKey("caller", Caller)
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_AUDIT_LIMIT = 1000
 
 
 class AdminRoute(NamedTuple):
@@ -35,6 +34,23 @@ class AdminRoute(NamedTuple):
     need: Need
     handler: problems.Handler
     anyhost: bool = False
+
+
+class Handlers:
+    """All handlers, by area."""
+
+    def __init__(
+        self,
+        service: Service,
+        metrics_text: Callable[[], bytes],
+        dashboard: Dashboard,
+        access: Access,
+        clock: Callable[[], float],
+    ) -> None:
+        self.pages = Pages(service, metrics_text, dashboard, access)
+        self.questions = Questions(service)
+        self.verbs = Verbs(service, clock)
+        self.ingesting = Ingesting(service)
 
 
 def build_app(
@@ -81,231 +97,40 @@ def routes(
     """The table: method, path, lowest role, handler."""
     metrics: Need = "anyone" if metrics_open else "viewer"
     one = "/v1/deployments/{deployment}"
+    pages, asked, done = handlers.pages, handlers.questions, handlers.verbs
     return (
-        AdminRoute("GET", "/healthz", "anyone", handlers.healthz, anyhost=True),
-        AdminRoute("GET", "/readyz", "anyone", handlers.readyz, anyhost=True),
-        AdminRoute("GET", "/metrics", metrics, handlers.metrics),
-        AdminRoute("GET", "/", "anyone", handlers.page),
-        AdminRoute("GET", "/static/{file}", "anyone", handlers.static),
-        AdminRoute("GET", "/fragment", "viewer", handlers.fragment),
-        AdminRoute("GET", "/v1/deployments", "viewer", handlers.deployments),
-        AdminRoute("GET", one, "viewer", handlers.deployment),
-        AdminRoute("GET", f"{one}/comparison", "viewer", handlers.comparison),
-        AdminRoute("GET", f"{one}/drift", "viewer", handlers.drift),
-        AdminRoute("GET", f"{one}/gates", "viewer", handlers.gates),
-        AdminRoute("GET", f"{one}/champion", "viewer", handlers.champion),
-        AdminRoute("GET", f"{one}/performance", "viewer", handlers.performance),
-        AdminRoute("POST", f"{one}/promote", "operator", handlers.promote),
-        AdminRoute("POST", f"{one}/rollback", "operator", handlers.rollback),
-        AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", handlers.set_challenger),
-        AdminRoute("DELETE", f"{one}/challengers/{{version}}", "operator", handlers.remove_challenger),
-        AdminRoute("POST", f"{one}/shadow", "operator", handlers.switch_shadow),
-        AdminRoute("POST", f"{one}/registry/reconcile", "operator", handlers.reconcile),
+        AdminRoute("GET", "/healthz", "anyone", pages.healthz, anyhost=True),
+        AdminRoute("GET", "/readyz", "anyone", pages.readyz, anyhost=True),
+        AdminRoute("GET", "/metrics", metrics, pages.metrics),
+        AdminRoute("GET", "/", "anyone", pages.page),
+        AdminRoute("GET", "/static/{file}", "anyone", pages.static),
+        AdminRoute("GET", "/fragment", "viewer", pages.fragment),
+        AdminRoute("GET", "/v1/deployments", "viewer", asked.deployments),
+        AdminRoute("GET", one, "viewer", asked.deployment),
+        AdminRoute("GET", f"{one}/comparison", "viewer", asked.comparison),
+        AdminRoute("GET", f"{one}/drift", "viewer", asked.drift),
+        AdminRoute("POST", f"{one}/drift/reference", "operator", done.freeze_reference),
+        AdminRoute("GET", f"{one}/features", "viewer", asked.features),
+        AdminRoute("POST", f"{one}/features", "reporter", done.features),
+        AdminRoute("GET", f"{one}/gates", "viewer", asked.gates),
+        AdminRoute("GET", f"{one}/champion", "viewer", asked.champion),
+        AdminRoute("GET", f"{one}/performance", "viewer", asked.performance),
+        AdminRoute("POST", f"{one}/promote", "operator", done.promote),
+        AdminRoute("POST", f"{one}/rollback", "operator", done.rollback),
+        AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", done.set_challenger),
+        AdminRoute("DELETE", f"{one}/challengers/{{version}}", "operator", done.remove_challenger),
+        AdminRoute("POST", f"{one}/shadow", "operator", done.switch_shadow),
+        AdminRoute("POST", f"{one}/registry/reconcile", "operator", done.reconcile),
         AdminRoute("POST", "/v1/registry/webhook", "anyone", webhook, anyhost=True),
-        AdminRoute("GET", "/v1/decisions/{request_id}", "viewer", handlers.decision),
-        AdminRoute("POST", "/v1/outcomes", "reporter", handlers.outcomes),
-        AdminRoute("GET", "/v1/alarms", "viewer", handlers.alarms),
-        AdminRoute("POST", "/v1/alarms/{alarm}/acknowledge", "operator", handlers.acknowledge),
-        AdminRoute("GET", "/v1/audit", "viewer", handlers.audit),
-        AdminRoute("GET", "/v1/audit/verify", "viewer", handlers.verify),
+        AdminRoute("GET", "/v1/decisions/{request_id}", "viewer", asked.decision),
+        AdminRoute("POST", "/v1/outcomes", "reporter", done.outcomes),
+        AdminRoute("POST", "/v1/ingest", "reporter", handlers.ingesting.take),
+        AdminRoute("GET", "/v1/alarms", "viewer", asked.alarms),
+        AdminRoute("POST", "/v1/alarms/{alarm}/acknowledge", "operator", done.acknowledge),
+        AdminRoute("GET", "/v1/audit", "viewer", asked.audit),
+        AdminRoute("GET", "/v1/audit/verify", "viewer", asked.verify),
         AdminRoute("GET", "/v1/events", "viewer", streams.serve),
     )
-
-
-class Handlers:
-    """One method per line of the table."""
-
-    def __init__(
-        self,
-        service: Service,
-        metrics_text: Callable[[], bytes],
-        dashboard: Dashboard,
-        access: Access,
-        clock: Callable[[], float],
-    ) -> None:
-        self._service = service
-        self._metrics_text = metrics_text
-        self._dashboard = dashboard
-        self._access = access
-        self._clock = clock
-
-    async def healthz(self, _: web.Request) -> web.Response:
-        """The process is alive: answering is the proof."""
-        return _json({"status": "alive"})
-
-    async def readyz(self, _: web.Request) -> web.Response:
-        """Traffic may come."""
-        says = self._service.waits()
-        if says is not None:
-            return problems.problem(503, says, kind="not-ready")
-        return _json({"status": "ready"})
-
-    async def metrics(self, _: web.Request) -> web.Response:
-        """What Prometheus scrapes."""
-        return web.Response(body=self._metrics_text(), headers={"Content-Type": _METRICS_TYPE})
-
-    async def page(self, request: web.Request) -> web.Response:
-        """The dashboard. Without a token where one is needed: the frame, which asks for it."""
-        caller = self._access.caller(request.headers.get("Authorization"))
-        known = caller if caller is not None and caller.may("viewer") else None
-        return _html(await self._dashboard.page(known, asks=self._access.closed))
-
-    async def fragment(self, request: web.Request) -> web.Response:
-        """The dashboard's moving part."""
-        return _html(await self._dashboard.fragment(request[_CALLER]))
-
-    async def static(self, request: web.Request) -> web.Response:
-        """Style, script and icon."""
-        file = static_file(request.match_info["file"])
-        if file is None:
-            raise web.HTTPNotFound
-        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
-        if request.headers.get("If-None-Match") == file.etag:
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=file.content, headers={**headers, "Content-Type": file.content_type})
-
-    async def deployments(self, request: web.Request) -> web.Response:
-        """Every deployment."""
-        bodies.query(request)
-        return _json(answers.deployments(self._service.deployments(), self._service.waits()))
-
-    async def deployment(self, request: web.Request) -> web.Response:
-        """One deployment."""
-        bodies.query(request)
-        return _json(answers.deployment(self._service.deployment(_deployment(request))))
-
-    async def comparison(self, request: web.Request) -> web.Response:
-        """Challenger beside champion."""
-        name, challenger = _deployment(request), bodies.query(request, "challenger").get("challenger")
-        report = self._service.comparison(name, challenger)
-        status = self._service.deployment(name)
-        sole = status.challengers[0].version if len(status.challengers) == 1 else None
-        return _json(answers.comparison(report, status.champion.version, challenger or sole))
-
-    async def drift(self, request: web.Request) -> web.Response:
-        """Live inputs against the baseline."""
-        match bodies.query(request, "against").get("against", "training"):
-            case "training" | "recent" as against:
-                return _json(answers.drift(self._service.drift(_deployment(request), against)))
-            case _:
-                raise Invalid("against is training or recent.")
-
-    async def gates(self, request: web.Request) -> web.Response:
-        """May the challenger take over."""
-        challenger = bodies.query(request, "challenger").get("challenger")
-        return _json(answers.gates(self._service.gates(_deployment(request), challenger)))
-
-    async def champion(self, request: web.Request) -> web.Response:
-        """Which version answered at a moment."""
-        at = bodies.moment(bodies.query(request, "at"), "at")
-        return _json(answers.champion_span(await self._service.champion_at(_deployment(request), at)))
-
-    async def performance(self, request: web.Request) -> web.Response:
-        """Quality per version."""
-        bodies.query(request)
-        return _json(answers.performance(self._service.performance(_deployment(request))))
-
-    async def promote(self, request: web.Request) -> web.Response:
-        """Through the gates."""
-        body = await bodies.read_body(request, bodies.Promote)
-        done = await self._service.promote(
-            _deployment(request),
-            body.challenger,
-            actor=request[_CALLER].name,
-            reason=body.reason,
-            expected_champion=body.expected_champion,
-            evidence=body.evidence,
-            dry_run=body.dry_run,
-            force=body.force,
-            idempotency_key=bodies.idempotency_key(request),
-        )
-        return _json(done)
-
-    async def rollback(self, request: web.Request) -> web.Response:
-        """Back, without gates."""
-        body = await bodies.read_body(request, bodies.Rollback)
-        done = await self._service.rollback(
-            _deployment(request),
-            actor=request[_CALLER].name,
-            reason=body.reason,
-            to=body.to,
-            force=body.force,
-            idempotency_key=bodies.idempotency_key(request),
-        )
-        return _json(done)
-
-    async def set_challenger(self, request: web.Request) -> web.Response:
-        """Adds or changes."""
-        body = await bodies.read_challenger(request)
-        version = request.match_info["version"]
-        done = await self._service.set_challenger(
-            _deployment(request), version, body.settings, actor=request[_CALLER].name, reason=body.reason
-        )
-        return _json(done)
-
-    async def remove_challenger(self, request: web.Request) -> web.Response:
-        """Removes."""
-        body = await bodies.read_removal(request)
-        version = request.match_info["version"]
-        done = await self._service.remove_challenger(
-            _deployment(request), version, actor=request[_CALLER].name, reason=body.reason
-        )
-        return _json(done)
-
-    async def switch_shadow(self, request: web.Request) -> web.Response:
-        """The kill switch."""
-        body = await bodies.read_body(request, bodies.SwitchShadow)
-        done = await self._service.switch_shadow(
-            _deployment(request), enabled=body.enabled, actor=request[_CALLER].name, reason=body.reason
-        )
-        return _json(done)
-
-    async def reconcile(self, request: web.Request) -> web.Response:
-        """The registry's alias, put where we are."""
-        body = await bodies.read_body(request, bodies.Reconcile)
-        done = await self._service.reconcile(
-            _deployment(request),
-            take=body.take,
-            expected=body.expected,
-            actor=request[_CALLER].name,
-            reason=body.reason,
-        )
-        return _json(done)
-
-    async def decision(self, request: web.Request) -> web.Response:
-        """What was answered to one request."""
-        bodies.query(request)
-        return _json(answers.decision(await self._service.decision(request.match_info["request_id"])))
-
-    async def outcomes(self, request: web.Request) -> web.Response:
-        """Late truths."""
-        body = await bodies.read_body(request, bodies.PostedOutcomes, bodies.OUTCOMES_BYTES)
-        now = self._clock()
-        return _json(await self._service.outcomes([posted.outcome_at(now) for posted in body.outcomes]))
-
-    async def alarms(self, request: web.Request) -> web.Response:
-        """Open alarms first."""
-        bodies.query(request)
-        return _json({"items": [answers.alarm(alarm) for alarm in self._service.alarms()]})
-
-    async def acknowledge(self, request: web.Request) -> web.Response:
-        """A person has seen it."""
-        body = await bodies.read_body(request, bodies.Acknowledge)
-        actor = request[_CALLER].name
-        alarm = await self._service.acknowledge(request.match_info["alarm"], actor=actor, reason=body.reason)
-        return _json(answers.alarm(alarm))
-
-    async def audit(self, request: web.Request) -> web.Response:
-        """The trail, oldest first."""
-        values = bodies.query(request, "after", "limit")
-        after = bodies.whole(values, "after", 0, 0, 10**15)
-        entries = await self._service.audit(after, bodies.whole(values, "limit", 100, 1, _AUDIT_LIMIT))
-        return _json({"entries": [answers.audit_entry(entry) for entry in entries]})
-
-    async def verify(self, request: web.Request) -> web.Response:
-        """Whether the trail is whole."""
-        bodies.query(request)
-        return _json(await self._service.verify_audit())
 
 
 def _guarded(access: Access, route: AdminRoute) -> problems.Handler:
@@ -326,7 +151,7 @@ def _guarded(access: Access, route: AdminRoute) -> problems.Handler:
                 return problems.problem(
                     403, f"{caller.name} has the role {caller.role}; this call needs {route.need}.", kind="role"
                 )
-            request[_CALLER] = caller
+            request[CALLER] = caller
         return await route.handler(request)
 
     return checked
@@ -336,15 +161,3 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(SECURITY_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "sidecar"
-
-
-def _deployment(request: web.Request) -> str:
-    return request.match_info["deployment"]
-
-
-def _json(answer: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
-
-
-def _html(text: str) -> web.Response:
-    return web.Response(body=text.encode(errors="replace"), content_type="text/html", charset="utf-8")

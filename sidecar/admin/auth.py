@@ -8,6 +8,8 @@ Does not: know routes, read bodies, limit guessing. Called by `api` before every
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -85,15 +87,24 @@ class Access:
         return bool(self._tokens)
 
     def caller(self, authorization: str | None) -> Caller | None:
-        """Who sends this Authorization header; None for nobody we know."""
+        """Who sends this Authorization header; None for nobody we know.
+
+        Basic is taken as well, with the token's name as the user: a payload logger has no place for a secret but its
+        sink's URL.
+        """
         if not self._tokens:
             return Caller("anonymous", "admin")
         scheme, _, secret = (authorization or "").partition(" ")
+        user = None
+        if scheme.lower() == "basic":
+            user, _, secret = _basic(secret).partition(":")
         digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogateescape")).digest()
         found = None
         for token in self._tokens:  # all of them, so that time does not tell which one nearly matched
             if hmac.compare_digest(token.digest, digest):
                 found = Caller(token.name, token.role)
+        if found is not None and user is not None:
+            return found if hmac.compare_digest(found.name.encode(), user.encode()) else None
         return found if scheme.lower() == "bearer" else None
 
     def host_allowed(self, headers: CIMultiDictProxy[str]) -> bool:
@@ -124,6 +135,14 @@ def same_site(headers: CIMultiDictProxy[str]) -> bool:
     if not origins:
         return True
     return len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == headers.get("Host", "").lower()
+
+
+def _basic(credentials: str) -> str:
+    """User and password of a Basic header (RFC 7617); empty where it is none."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def _bare(host: str) -> str:

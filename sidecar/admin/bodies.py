@@ -18,6 +18,7 @@ from sidecar.errors import Invalid
 from sidecar.records import Outcome
 
 OUTCOMES_BYTES = 16 << 20
+FEATURES_BYTES = 8 << 20
 BODY_BYTES = 64 << 10
 _READ_TIMEOUT_S = 30.0
 
@@ -25,6 +26,8 @@ Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 MaybeReason = Annotated[str, msgspec.Meta(max_length=2000)]
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+FeatureName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+FeatureValue = bool | int | float | Annotated[str, msgspec.Meta(max_length=1_024)] | None
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
@@ -49,6 +52,12 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/alarms/{id}/acknowledge`."""
+
+    reason: Reason
+
+
+class FreezeReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/drift/reference`."""
 
     reason: Reason
 
@@ -103,6 +112,20 @@ class PostedOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     outcomes: Annotated[tuple[PostedOutcome, ...], msgspec.Meta(max_length=100_000)]
 
 
+class PostedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row as an offline pipeline computed it; a feature that it has no value for is null."""
+
+    request_id: RequestId
+    features: Annotated[dict[FeatureName, FeatureValue], msgspec.Meta(min_length=1, max_length=5_000)]
+    row: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
+class PostedRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/features`."""
+
+    rows: Annotated[tuple[PostedRow, ...], msgspec.Meta(max_length=1_000)]
+
+
 Model = TypeVar("Model")
 
 
@@ -127,9 +150,14 @@ async def read_challenger(request: web.Request) -> SetChallenger:
 
 
 async def read_bytes(request: web.Request, limit_bytes: int) -> bytes:
-    """Reads a body as it comes. Raises aiohttp's 408, 413 and 415."""
+    """Reads a JSON body as it comes. Raises aiohttp's 408, 413 and 415."""
     if "Content-Type" in request.headers and not _json(request.content_type):
         raise web.HTTPUnsupportedMediaType(reason="Send JSON, with Content-Type: application/json.")
+    return await read_whole(request, limit_bytes)
+
+
+async def read_whole(request: web.Request, limit_bytes: int) -> bytes:
+    """Reads a body of any kind as it comes. Raises Invalid, or aiohttp's 408 and 413."""
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     body = bytearray()
@@ -141,6 +169,8 @@ async def read_bytes(request: web.Request, limit_bytes: int) -> bytes:
                     raise _too_large(limit_bytes)
     except TimeoutError:
         raise web.HTTPRequestTimeout(reason="The body took too long to arrive.") from None
+    except web.RequestPayloadError:
+        raise Invalid("The body is not what its Content-Encoding says, or its chunks are broken.") from None
     return bytes(body)
 
 

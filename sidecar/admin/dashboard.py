@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -20,7 +20,7 @@ from sidecar.admin.lineage import LineageView, headline, lineage_view
 from sidecar.admin.service import Service
 from sidecar.errors import SidecarError
 from sidecar.records import DROP_REASONS, LEG_ERRORS
-from sidecar.reports import ComparisonReport, DriftReport, FeatureDrift, GateTable, VersionQuality
+from sidecar.reports import ComparisonReport, DriftReport, FeatureDrift, GateTable, RowSkewReport, VersionQuality
 from sidecar.standing import Alarm, AuditCheck, AuditEntry, ChallengerStatus, DeploymentStatus
 
 _HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ _AUDIT_SHOWN = 12
 _AUDIT_STEP = 500
 _PICTURES, _MOST_PICTURES = 12, 36  # quiet features beyond the first, moved ones beyond the second: a line each
 
+Against = Literal["training", "recent"]
 T = TypeVar("T")
 
 
@@ -61,16 +62,25 @@ class FeatureView(NamedTuple):
     prediction: bool
 
 
+class StoryView(NamedTuple):
+    """An alarm, and the others that it explains."""
+
+    alarm: Alarm
+    explains: tuple[Alarm, ...]
+
+
 class DeploymentView(NamedTuple):
-    """All that the page tells about one deployment."""
+    """All that the page tells about one deployment. `against`: what live rows are compared with."""
 
     status: DeploymentStatus
     lineage: LineageView
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[StoryView, ...]
     ended: tuple[Alarm, ...]
     challengers: tuple[ChallengerView, ...]
+    against: Against
     quality: tuple[VersionQuality, ...] | str
     drift: DriftReport | str
+    skew: RowSkewReport | str
     features: tuple[FeatureView, ...]
     more: tuple[FeatureDrift, ...]
 
@@ -96,6 +106,7 @@ class Dashboard:
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=figures.in_reading_order,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -116,39 +127,41 @@ class Dashboard:
         self._page = templates.get_template("page.html.j2")
         self._fragment = templates.get_template("fragment.html.j2")
 
-    async def page(self, caller: Caller | None, *, asks: bool) -> str:
+    async def page(self, caller: Caller | None, *, asks: bool, against: Against = "training") -> str:
         """The whole page; without a caller its frame only. `asks`: tokens are configured."""
-        inner = await self.fragment(caller) if caller is not None else None
+        inner = await self.fragment(caller, against) if caller is not None else None
         return self._page.render(fragment=inner, asks=asks)
 
-    async def fragment(self, caller: Caller) -> str:
-        """The moving part, with buttons for those who may press them."""
+    async def fragment(self, caller: Caller, against: Against = "training") -> str:
+        """The moving part, with buttons for those who may press them. `against`: what live rows are compared with."""
         now = self._clock()
         alarms = self._service.alarms()
-        views = tuple(self._view(status, alarms) for status in self._service.deployments())
+        views = tuple(self._view(status, alarms, against) for status in self._service.deployments())
         return self._fragment.render(
             now=now,
             waits=self._service.waits(),
             caller=caller,
             operates=caller.may("operator"),
             deployments=views,
-            open_alarms=sum(alarm.ended is None for alarm in alarms),
+            open_alarms=sum(alarm.ended is None and alarm.explained_by is None for alarm in alarms),
             audit=await self._audit(now),
         )
 
-    def _view(self, status: DeploymentStatus, alarms: tuple[Alarm, ...]) -> DeploymentView:
+    def _view(self, status: DeploymentStatus, alarms: tuple[Alarm, ...], against: Against) -> DeploymentView:
         name = status.name
         mine = [alarm for alarm in alarms if alarm.deployment == name]
-        drift = _asked(lambda: self._service.drift(name, "training"))
+        drift = _asked(lambda: self._service.drift(name, against))
         features, more = _features(drift) if isinstance(drift, DriftReport) else ((), ())
         return DeploymentView(
             status=status,
             lineage=lineage_view(status),
-            alarms=tuple(alarm for alarm in mine if alarm.ended is None),
+            alarms=_stories([alarm for alarm in mine if alarm.ended is None]),
+            against=against,
             ended=tuple(alarm for alarm in mine if alarm.ended is not None),
             challengers=tuple(self._challenger(name, challenger) for challenger in status.challengers),
             quality=_asked(lambda: self._service.performance(name)),
             drift=drift,
+            skew=_asked(lambda: self._service.row_skew(name)),
             features=features,
             more=more,
         )
@@ -187,6 +200,16 @@ def static_file(name: str) -> StaticFile | None:
         return None
     content = (_HERE / "static" / name).read_bytes()
     return StaticFile(content, content_type, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+
+
+def _stories(alarms: list[Alarm]) -> tuple[StoryView, ...]:
+    """One story for each alarm that nothing else explains; one whose explanation is not shown stands for itself."""
+    told = {alarm.id for alarm in alarms if alarm.explained_by is None}
+    return tuple(
+        StoryView(alarm, tuple(other for other in alarms if other.explained_by == alarm.id))
+        for alarm in alarms
+        if alarm.id in told or alarm.explained_by not in told
+    )
 
 
 def _features(report: DriftReport) -> tuple[tuple[FeatureView, ...], tuple[FeatureDrift, ...]]:

@@ -1,15 +1,24 @@
 """Numbers and times as people read them on the dashboard.
 
 Keeps: "not known" is a dash and never a zero; numbers are cut to what can be compared at a glance. Pure; `now` is
-given. Called by the dashboard's templates as filters.
+given. A text from elsewhere reads in the order in which it is written. Called by the dashboard's templates as filters,
+`in_reading_order` for whatever they show.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 UNKNOWN = "–"
+# Marks that reorder what a reader sees (Unicode UAX 9): with them whoever tags a version could spell another's name.
+_REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def in_reading_order(value: object) -> object:
+    """Texts with such marks spelled out; everything else, markup of our own too, as it is."""
+    return _REORDERING.sub(lambda mark: ascii(mark[0])[1:-1], value) if type(value) is str else value
 
 
 def number(value: float | str | None) -> str:

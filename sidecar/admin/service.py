@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
-from sidecar.records import Outcome
-from sidecar.reports import ComparisonReport, DriftReport, GateTable, OutcomeCounts, VersionQuality
+from sidecar.records import LoggedHalf, OfflineRow, Outcome
+from sidecar.reports import (
+    ComparisonReport,
+    DriftReport,
+    GateTable,
+    OutcomeCounts,
+    RowsCompared,
+    RowSkewReport,
+    VersionQuality,
+)
 from sidecar.standing import (
     Alarm,
     AuditCheck,
@@ -19,6 +27,9 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    FrozenReference,
+    Ingested,
+    PassedOver,
     Reconciliation,
     ShadowChange,
     Transition,
@@ -42,6 +53,15 @@ class Service(Protocol):
 
     def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
         """Live inputs and predictions against the baseline."""
+
+    async def freeze_reference(self, name: str, *, actor: str, reason: str) -> FrozenReference:
+        """Live traffic up to now becomes what `recent` compares with."""
+
+    async def compare_rows(self, name: str, rows: Sequence[OfflineRow]) -> RowsCompared:
+        """An offline pipeline's values for rows that were live; Refused where no rows are kept."""
+
+    def row_skew(self, name: str) -> RowSkewReport:
+        """What the compared rows have shown so far."""
 
     def gates(self, name: str, challenger: str | None) -> GateTable:
         """May the challenger take over, gate by gate."""
@@ -84,6 +104,12 @@ class Service(Protocol):
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         """Joins late truths to what was predicted."""
+
+    def ingest(self, half: LoggedHalf) -> Ingested:
+        """One half of an exchange that a payload logger saw; says what became of it."""
+
+    def passed_over(self, reason: PassedOver) -> None:
+        """An event that is no such half is counted."""
 
     def performance(self, name: str) -> tuple[VersionQuality, ...]:
         """Quality per version on rows with an outcome."""

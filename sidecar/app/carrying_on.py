@@ -1,4 +1,4 @@
-"""What control takes up when it starts: baselines, the last run's evidence, and outcomes from disk.
+"""What control takes up when it starts: what the registry was not told, baselines, evidence, and outcomes from disk.
 
 Keeps: baselines come first, since evidence belongs to one; what cannot be read begins anew and is told. Called by
 control's composition root, before the first exchange can come.
@@ -8,25 +8,48 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 
+from sidecar.app.registry import RegistryParts
+from sidecar.config import Deployment
 from sidecar.control.carryover import Carryover
 from sidecar.control.decisions import Decisions
+from sidecar.control.origins import Origins
+from sidecar.control.outbox import Outbox
 from sidecar.control.rounds import Rounds
 from sidecar.control.watch import DeploymentWatch
+from sidecar.control.write_back import WRITE_BACK
 from sidecar.errors import SidecarError
 
 log = logging.getLogger("sidecar.control")
 
 
+async def remember(
+    parts: RegistryParts, outbox: Outbox, carryover: Carryover, deployments: Iterable[Deployment]
+) -> None:
+    """What the last run could not tell the registry, and how it was there; before the registry is asked."""
+    parts.write_back.note_landed, parts.write_back.hurry = outbox.landed, outbox.hurry
+    parts.write_back.take_up(await outbox.kept(WRITE_BACK))
+    for deployment in deployments:
+        snapshots = await carryover.snapshots(deployment.name)
+        parts.write_back.restore(snapshots)
+        parts.origins.restore(snapshots)
+
+
 async def carry_on(
-    rounds: Rounds, watches: Mapping[str, DeploymentWatch], carryover: Carryover, decisions: Decisions
+    rounds: Rounds,
+    watches: Mapping[str, DeploymentWatch],
+    carryover: Carryover,
+    decisions: Decisions,
+    origins: Origins,
 ) -> None:
     """Every watch goes on where the last run left off."""
     await rounds.ask_registry()
     for name, watch in watches.items():
         for fault in watch.restore(await carryover.snapshots(name)):
             log.warning("evidence begins anew", extra={"fields": {"deployment": name, "says": fault}})
+    origins.begin(watches.values(), time.time())
     async for joined in decisions.matched():
         if joined.deployment in watches:
             watches[joined.deployment].fold_joined(joined)

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from registry_client.errors import RegistryError
 from sidecar.app.answering import answer
-from sidecar.app.carrying_on import carry_on
+from sidecar.app.asking import probing, rescoring
+from sidecar.app.carrying_on import carry_on, remember
 from sidecar.app.ending import ended, kept
 from sidecar.app.memory import within_machine
 from sidecar.app.registry import open_parts, webhook_of
 from sidecar.app.reloading import reloaded
 from sidecar.app.scrape import Scrape
-from sidecar.app.stopping import stop_when_told
+from sidecar.app.stopping import stop_when_told, unless_told
 from sidecar.app.tokens import CannotStart, tokens_of
 from sidecar.app.tracing import LAST_SPANS_S, spans_of, where_in
 from sidecar.config import Settings
@@ -38,19 +39,18 @@ from sidecar.control.controller import Controller
 from sidecar.control.decisions import KEEP_S, Decisions
 from sidecar.control.desk import Desk
 from sidecar.control.following import AliasFollower
+from sidecar.control.ingest import Ingest
 from sidecar.control.intake import Intake
 from sidecar.control.outbox import Outbox
-from sidecar.control.probe import probe
 from sidecar.control.publisher import Publisher
 from sidecar.control.reconcile import Reconciler
 from sidecar.control.rounds import Rounds
 from sidecar.control.store import Store
 from sidecar.control.watches import Watches
 from sidecar.control.write_back import WRITE_BACK
-from sidecar.decide.routing import trust_of
 from sidecar.errors import Invalid, SidecarError
 from sidecar.records import Exchange
-from sidecar.standing import DeploymentState, Target
+from sidecar.standing import DeploymentState
 from sidecar.telemetry.counts import WorkerTotals
 from sidecar.telemetry.logs import configure
 
@@ -67,15 +67,12 @@ class Control:
     def __init__(
         self, config_path: Path, settings: Settings, link: str, table: Path, sockets: Path | None = None
     ) -> None:
-        self._config_path = config_path
-        self._settings = settings
-        self._link = link
-        self._table = table
+        self._config_path, self._settings = config_path, settings
+        self._link, self._table = link, table
         self._sockets = sockets or Path(link).parent
         self._tokens = tokens_of(settings)
         self._webhook = webhook_of(settings, lambda: self._follower.wake())  # noqa: PLW0108  made later
         self._totals, self._announcer = WorkerTotals(), Announcer()
-        self.stopping = asyncio.Event()  # whoever opens it may hear that it shall stop meanwhile
         self._opened = contextlib.AsyncExitStack()
         self._started = False
 
@@ -91,14 +88,14 @@ class Control:
         await self._open_stores()
         self._wire()
         self._opened.push_async_callback(self._keep)
-        self._write_back.take_up(await self._outbox.waiting(WRITE_BACK))
+        await remember(self._parts, self._outbox, self._store.carryover, self._settings.deployments)
         # What is stored first: it says what the registry's aliases mean.
         await self._challengers.take_up()
         await self._controller.take_up()
-        await self._follower.start(self.stopping)
+        await self._follower.start()
         await self._take_up()
         self._follower.is_in_force()
-        await carry_on(self._rounds, self._watches.known, self._store.carryover, self._decisions)
+        await carry_on(self._rounds, self._watches.known, self._store.carryover, self._decisions, self._parts.origins)
         # Only now: what a worker sends before would be counted into evidence that the last run's then replaces.
         await self._intake.open()
         self._opened.callback(self._intake.close)
@@ -142,11 +139,12 @@ class Control:
             ready=self._intake.ready,
             clock=time.time,
         )
+        self._desk.ingesting = Ingest(self._watches.known, self._fold, self._intake.attempt, clock=time.time)
         self._controller = self._desk.controller = Controller(
             self._store,
             deployments=self._desk.named,
             gate_table=self._desk.gates,
-            probe=self._probe,
+            probe=probing(lambda: self._settings),
             publish=self._publish,
             clock=time.time,
             settle=self._settle,
@@ -195,6 +193,8 @@ class Control:
             carryover=self._store.carryover,
             decisions=self._decisions,
             registry=self._registry,
+            origins=self._parts.origins,
+            rescoring=rescoring(self._watches.known, self._totals, lambda: self._settings, time.time),
             keep_table=self._publisher.keep,
             attempt=self._intake.attempt,
             clock=time.time,
@@ -285,9 +285,6 @@ class Control:
         await self._challengers.start(names)
         await self._controller.start(names)
 
-    async def _probe(self, target: Target) -> str | None:
-        return await probe(target, trust_of(target, self._settings.upstream_tls))
-
     async def _publish(self, states: Mapping[str, DeploymentState]) -> None:
         """The table goes out, and at once evidence begins anew where it has to."""
         self._follower.ask_for()
@@ -306,9 +303,9 @@ async def serve(config_path: Path, admin_fd: int, link: str, table: Path, socket
     stop_when_told(loop, stopping)
     loop.add_signal_handler(signal.SIGHUP, changed.set)
     control = Control(config_path, load(config_path), link, table, sockets)
-    control.stopping = stopping
     with socket.socket(fileno=admin_fd) as admin:
-        await control.open(admin)
+        if not await unless_told(control.open(admin), stopping):
+            return 0
         print("ready", flush=True)  # noqa: T201  the supervisor waits for this line
         tasks = (
             loop.create_task(stopping.wait(), name="told to stop"),

@@ -25,8 +25,10 @@ from sidecar.app.tokens import CannotStart
 from sidecar.config import Deployment, Settings
 from sidecar.config_registry import RegistrySettings
 from sidecar.control.managed_models import ManagedModels
+from sidecar.control.origins import Origins
 from sidecar.control.registry_sync import RegistrySync
 from sidecar.control.write_back import WriteBack
+from sidecar.decide.origin import Origin
 from sidecar.errors import Invalid
 
 
@@ -38,6 +40,7 @@ class RegistryParts:
     managed: ManagedModels | None
     write_back: WriteBack
     sync: RegistrySync
+    origins: Origins
 
 
 def open_parts(
@@ -50,7 +53,7 @@ def open_parts(
     wanted = settings.registry
     if wanted is None:
         write_back = WriteBack(None, deployments=deployments, clock=time.time)
-        return RegistryParts(None, None, write_back, RegistrySync(None, write_back, time.time))
+        return RegistryParts(None, None, write_back, RegistrySync(None, write_back, time.time), Origins())
     itself = open_registry(wanted.uri, access=access_of(wanted))
     state_dir = Path(settings.state_dir)
     cached = CachedRegistry(
@@ -62,7 +65,16 @@ def open_parts(
     opened.push_async_callback(managed.close)
     # What is written back is compared with what the registry itself says right before.
     write_back = WriteBack(itself, deployments=deployments, clock=time.time)
-    return RegistryParts(cached, managed, write_back, RegistrySync(cached, write_back, time.time))
+    sync = RegistrySync(cached, write_back, time.time)
+
+    def origin_of(deployment: Deployment, version: str) -> Origin:
+        source = deployment.from_registry
+        if source is None or not source.managed:
+            return sync.origin(deployment, version)
+        # Whatever is registered by now, the file that runs here is what there is evidence about.
+        return Origin(model=deployment.model, digest=managed.digest(deployment.name, version))
+
+    return RegistryParts(cached, managed, write_back, sync, Origins(origin_of))
 
 
 def access_of(settings: RegistrySettings) -> Access | None:

@@ -14,6 +14,7 @@ from sidecar.control.intake import Intake
 from sidecar.control.watch import DeploymentWatch
 from sidecar.reports import OutcomeCounts
 from sidecar.telemetry.counts import WorkerTotals
+from sidecar.telemetry.drift_metrics import DriftFacts
 from sidecar.telemetry.metrics import DeploymentFacts, Facts
 
 
@@ -47,19 +48,27 @@ class Scrape:
             observation_failures=self._intake.failures,
             decisions_dropped=self._decisions.dropped,
             spans=self._spans(),
+            ingested=self._desk.ingesting.counts(),
             outcomes_unknown=OutcomeCounts(**self._desk.outcome_counts[""]),
         )
 
     def _deployment(self, name: str, watch: DeploymentWatch, now: float) -> DeploymentFacts:
         agreements = {version: seen.report(now).agreement for version, seen in watch.comparisons.items()}
-        training = watch.drift("training")
+        training, skew = watch.drift("training"), watch.truths.skew()
         return DeploymentFacts(
             deployment=name,
             champion=watch.state.champion,
             challengers=tuple(watch.comparisons),
             generation=watch.state.generation,
             rows_sampled=training.rows_sampled,
-            drift=(training, watch.drift("recent")),
+            drift=DriftFacts(
+                deployment=name,
+                reports=(training, watch.drift("recent")),
+                exported=watch.deployment.drift.exported_features,
+                estimated=watch.truths.estimated(training),
+                rows_compared=skew.rows,
+                differing_features=sum(feature.alarm for feature in skew.features),
+            ),
             gates=tuple(self._desk.gates(name, challenger) for challenger in watch.comparisons),
             agreement={version: seen.value if seen is not None else None for version, seen in agreements.items()},
             transitions=dict(self._desk.transitions[name]),

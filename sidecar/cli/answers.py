@@ -203,6 +203,53 @@ class Drift(msgspec.Struct, frozen=True):
     prediction: Feature | None = None
 
 
+class SkewedFeature(msgspec.Struct, frozen=True):
+    """One feature as two pipelines wrote it for the same rows."""
+
+    name: str
+    compared: int
+    differs: int
+    share: float
+    alarm: bool
+    share_lower: float | None = None
+    median_ratio: float | None = None
+    median_difference: float | None = None
+    cause: Cause | None = None
+
+
+class RowSkew(msgspec.Struct, frozen=True):
+    """Live rows beside an offline pipeline's."""
+
+    since: str | None
+    compared: int
+    features: tuple[SkewedFeature, ...]
+
+
+class RowsCompared(msgspec.Struct, frozen=True):
+    """What became of posted rows."""
+
+    compared: int = 0
+    duplicate: int = 0
+    unknown: int = 0
+    ignored_values: int = 0
+
+
+class FrozenReference(msgspec.Struct, frozen=True):
+    """What `recent` compares with from now on."""
+
+    at: str | None
+    audit_seq: int
+    rows: int | None = None
+
+
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """Who has seen an alarm, when, and why it may stand."""
+
+    by: str
+    reason: str
+    at: str | None = None
+
+
 class Alarm(msgspec.Struct, frozen=True):
     """Something a person should know."""
 
@@ -216,6 +263,8 @@ class Alarm(msgspec.Struct, frozen=True):
     owner: str = ""
     acknowledged: bool = False
     ended: str | None = None
+    explained_by: str | None = None
+    acknowledgement: Acknowledgement | None = None
 
 
 class Alarms(msgspec.Struct, frozen=True):

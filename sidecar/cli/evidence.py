@@ -1,4 +1,4 @@
-"""What is known about a challenger and the inputs: `gates`, `comparison` and `drift`."""
+"""What is known about a challenger: `gates` and `comparison`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 from rich.table import Table
 
-from sidecar.cli.answers import Comparison, Drift, Feature, Gate, Gates
+from sidecar.cli.answers import Comparison, Gate, Gates
 from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
 from sidecar.cli.tables import console, share, table, text
@@ -72,47 +72,10 @@ def comparison_command(api: AdminClient, deployment: str | None, challenger: str
     out.print(table(("", ""), rows))
 
 
-@click.command("drift")
-@click.argument("deployment", required=False)
-@click.option("--against", type=click.Choice(["training", "recent"]), default="training", show_default=True)
-@with_admin_api
-@as_json_option
-def drift_command(api: AdminClient, deployment: str | None, against: str, as_json: bool) -> None:
-    """Show live inputs and predictions against training, or against recent traffic."""
-    answer = api.get(f"{deployment_path(api, deployment)}/drift", against=against)
-    if as_json:
-        click.echo(answer.text)
-        return
-    found = answer.read_as(Drift)
-    out = console()
-    if against == "training" and found.baseline.digest is None:
-        out.print(text("there is no baseline: nothing is judged (`sidecar baseline build` makes one)"))
-    out.print(text("severity ") + text(found.severity) + text(f", {found.rows_sampled} of {found.rows_seen} rows"))
-    features = sorted(found.features, key=lambda feature: (not feature.alarm, -(feature.psi or 0.0)))
-    rows = [_feature(feature, feature.name) for feature in features]
-    if found.prediction is not None:
-        rows.insert(0, _feature(found.prediction, f"{found.prediction.name} (prediction)"))
-    columns = ("feature", "n", "PSI", "KL at least", "missing", "never seen", "", "cause")
-    out.print(table(columns, rows, right=("n", "PSI", "KL at least", "missing", "never seen")))
-
-
 def gate_table(gates: Sequence[Gate]) -> Table:
     """The gates as rows; also shown where a promotion is refused."""
     rows = [(gate.name, gate.verdict, gate.observed, gate.required, gate.n, gate.detail) for gate in gates]
     return table(("gate", "verdict", "observed", "required", "n", "detail"), rows, right=("n",))
-
-
-def _feature(feature: Feature, name: str) -> tuple[object, ...]:
-    return (
-        name,
-        feature.n,
-        feature.psi,
-        feature.kl_lower,
-        share(feature.missing),
-        share(feature.unseen),
-        "alarm" if feature.alarm else "",
-        feature.cause.says if feature.cause else None,
-    )
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -1,10 +1,10 @@
-"""How things stand: `status` and `alarms`."""
+"""How things stand: `status`."""
 
 from __future__ import annotations
 
 import click
 
-from sidecar.cli.answers import Alarms, Challenger, Deployment, Deployments
+from sidecar.cli.answers import Challenger, Deployment, Deployments
 from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import as_json_option, with_admin_api
 from sidecar.cli.tables import console, table
@@ -48,37 +48,6 @@ def status_command(api: AdminClient, as_json: bool) -> None:
     if made:
         fields = ("deployment", "version", "data", "code", "approved by", "created by", "metrics")
         console().print(table(fields, made))
-
-
-@click.command("alarms")
-@with_admin_api
-@as_json_option
-def alarms_command(api: AdminClient, as_json: bool) -> None:
-    """Show what a person should know, open alarms first."""
-    answer = api.get("/v1/alarms")
-    if as_json:
-        click.echo(answer.text)
-        return
-    alarms = answer.read_as(Alarms).items
-    if not alarms:
-        click.echo("no alarms")
-        return
-    rows = [
-        (
-            alarm.severity,
-            alarm.kind,
-            alarm.deployment,
-            alarm.says,
-            alarm.action,
-            alarm.since,
-            "ended" if alarm.ended else "acknowledged" if alarm.acknowledged else "open",
-            alarm.owner or None,
-            alarm.id,
-        )
-        for alarm in alarms
-    ]
-    columns = ("severity", "kind", "deployment", "says", "what to do", "since", "state", "owner", "id")
-    console().print(table(columns, rows))
 
 
 def _challenger(challenger: Challenger) -> str:

@@ -1,23 +1,26 @@
 """The open alarms of all deployments: one id from an alarm's beginning to its end, whatever its kind becomes.
 
 Keeps: an alarm that began as `drift.detected` and whose cause is found becomes `data.broken` under the same id, and
-never goes back; its
-beginning and an acknowledgement stay; what it says is as fresh as the last look. What changed is `unsaved` until it
-was written, so that a disk that was full for a while loses nothing.
+never goes back; its beginning and an acknowledgement stay; what it says is as fresh as the last look. No flapping: one
+that comes back soon is the same one, and its severity falls only after a while. What changed is `unsaved` until it was
+written, so that a disk that was full for a while loses nothing.
 Does not: decide what is an alarm (`observe` does), or write. Called by the rounds and the desk.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from sidecar.reports import AlarmChange
+from sidecar.reports import AlarmChange, Severity
 from sidecar.standing import Alarm
 
 _ENDED_KEPT_S = 86_400.0
+SAME_WITHIN_S = 1_800.0  # an alarm that comes back within this time is the one that it was
+CALMER_AFTER_S = 600.0  # so long must a lower severity hold until it counts
+_ORDER: tuple[Severity, ...] = ("none", "info", "warning", "critical")
 
 
 class AlarmBook:
@@ -26,45 +29,41 @@ class AlarmBook:
     def __init__(self, stored: Iterable[Alarm]) -> None:
         self._alarms = {alarm.id: alarm for alarm in stored}
         self._unsaved: set[str] = set()
+        # Since when an open alarm would be less grave.
+        self._calmer: dict[str, float] = {}
 
     def update(
         self, deployment: str, owner: str, holding: Iterable[AlarmChange], now: float, *, inputs_known: bool = True
     ) -> tuple[Alarm, ...]:
-        """Makes the book agree with what holds now; returns the alarms that began, changed in kind, or ended.
+        """Makes the book agree with what holds now; returns what is news: alarms that began, became another kind or
+        graver, or ended.
 
         Without `inputs_known` nobody can say that an alarm about inputs or predictions is over: it stays.
         """
-        changed: list[Alarm] = []
-        still: set[str] = set()
-        for change in holding:
-            opened = self._open(deployment, change.key)
-            if opened is not None and opened.kind == "data.broken" and change.kind == "drift.detected":
+        news: list[Alarm] = []
+        standing = {change.key: change for change in holding}
+        before = {key: self._latest(deployment, key, now) for key in standing}
+        ids = {key: was.id if was is not None else _new_id(deployment, key, now) for key, was in before.items()}
+        for key, change in standing.items():
+            was = before[key]
+            if was is not None and was.ended is None and _says_less(was, change):
                 # A new watch has too few rows to name the cause again. What was known stays known until the end.
-                still.add(opened.id)
                 continue
-            alarm = Alarm(
-                id=opened.id if opened is not None else _new_id(deployment, change.key, now),
-                deployment=deployment,
-                kind=change.kind,
-                severity=change.severity,
-                says=change.says,
-                action=change.action,
-                since=min(opened.since, change.since) if opened is not None else change.since,
-                owner=owner,
-                acknowledged=opened is not None and opened.acknowledged,
-            )
-            still.add(alarm.id)
-            if opened is None or (opened.kind, opened.severity) != (alarm.kind, alarm.severity):
-                changed.append(alarm)
+            alarm = self._alarm(ids, was, change, deployment, owner, now)
+            if was is None or was.kind != alarm.kind or _graver(alarm, was):
+                news.append(alarm)
+            if was is None or _differs(was, alarm):
+                self._unsaved.add(alarm.id)
             self._alarms[alarm.id] = alarm
         for alarm in self.open(deployment):
-            if alarm.id not in still and (inputs_known or alarm.kind == "mirror.silent"):
+            if alarm.id not in ids.values() and (inputs_known or alarm.kind == "mirror.silent"):
                 ended = msgspec.structs.replace(alarm, ended=now)
                 self._alarms[alarm.id] = ended
-                changed.append(ended)
-        self._unsaved |= {alarm.id for alarm in changed}
+                self._unsaved.add(alarm.id)
+                news.append(ended)
         self._alarms = {i: a for i, a in self._alarms.items() if a.ended is None or a.ended > now - _ENDED_KEPT_S}
-        return tuple(changed)
+        self._calmer = {identity: at for identity, at in self._calmer.items() if identity in self._alarms}
+        return tuple(news)
 
     def end_all_but(self, deployments: Iterable[str], now: float) -> tuple[Alarm, ...]:
         """Ends the alarms of deployments that are not configured any more."""
@@ -82,13 +81,13 @@ class AlarmBook:
         return any(alarm.kind == "data.broken" for alarm in self.open(deployment))
 
     def all(self) -> tuple[Alarm, ...]:
-        """Open ones first, each group newest first."""
-        return tuple(sorted(self._alarms.values(), key=lambda a: (a.ended is not None, -a.since)))
+        """Open ones first, the gravest first; what another explains after it; then those that ended, newest first."""
+        return tuple(sorted(self._alarms.values(), key=_place))
 
     def acknowledged(self, alarm: Alarm) -> Alarm:
         """A person has seen it; what it says now and whether it ended stay as they are here."""
         current = self._alarms.get(alarm.id, alarm)
-        seen = msgspec.structs.replace(current, acknowledged=True)
+        seen = msgspec.structs.replace(current, acknowledged=True, acknowledgement=alarm.acknowledgement)
         if alarm.id in self._alarms:
             self._alarms[alarm.id] = seen
             self._unsaved.add(alarm.id)
@@ -104,9 +103,72 @@ class AlarmBook:
         if self._alarms.get(alarm.id) is alarm:
             self._unsaved.discard(alarm.id)
 
-    def _open(self, deployment: str, key: str) -> Alarm | None:
+    def _alarm(
+        self, ids: Mapping[str, str], was: Alarm | None, change: AlarmChange, deployment: str, owner: str, now: float
+    ) -> Alarm:
+        """What holds now as an alarm, going on from what it was."""
+        explained_by = ids.get(change.explained_by) if change.explained_by is not None else None
+        severity = change.severity if was is None else self._severity(was, change.severity, now)
+        if explained_by is None and was is not None and self._still_explains(was.explained_by, ids):
+            # What explains it is known still, although a new watch cannot name its cause yet.
+            explained_by, severity = was.explained_by, was.severity
+        return Alarm(
+            id=ids[change.key],
+            deployment=deployment,
+            kind=change.kind,
+            severity=severity,
+            says=change.says,
+            action=change.action,
+            since=change.since if was is None else min(was.since, change.since),
+            owner=owner,
+            acknowledged=was is not None and was.acknowledged,
+            explained_by=explained_by,
+            cause=change.cause,
+            acknowledgement=was.acknowledgement if was is not None else None,
+        )
+
+    def _still_explains(self, identity: str | None, ids: Mapping[str, str]) -> bool:
+        known = self._alarms.get(identity) if identity is not None else None
+        return known is not None and known.ended is None and known.kind == "data.broken" and known.id in ids.values()
+
+    def _severity(self, was: Alarm, now_is: Severity, now: float) -> Severity:
+        """Rises at once, falls once it has been lower for a while."""
+        if _ORDER.index(now_is) >= _ORDER.index(was.severity):
+            self._calmer.pop(was.id, None)
+            return now_is
+        if now - self._calmer.setdefault(was.id, now) < CALMER_AFTER_S:
+            return was.severity
+        del self._calmer[was.id]
+        return now_is
+
+    def _latest(self, deployment: str, key: str, now: float) -> Alarm | None:
+        """The open alarm of this key, else the one that ended a short while ago."""
         prefix = _prefix(deployment, key)
-        return next((a for a in self._alarms.values() if a.ended is None and a.id.startswith(prefix)), None)
+        mine = [alarm for alarm in self._alarms.values() if alarm.id.startswith(prefix)]
+        still = next((alarm for alarm in mine if alarm.ended is None), None)
+        ended = max((alarm for alarm in mine if alarm.ended is not None), key=lambda a: a.ended or 0.0, default=None)
+        if still is not None or ended is None or ended.ended is None or now - ended.ended >= SAME_WITHIN_S:
+            return still
+        return ended
+
+
+def _says_less(was: Alarm, change: AlarmChange) -> bool:
+    return was.kind == "data.broken" and change.kind == "drift.detected"
+
+
+def _graver(alarm: Alarm, was: Alarm) -> bool:
+    return _ORDER.index(alarm.severity) > _ORDER.index(was.severity)
+
+
+def _differs(was: Alarm, alarm: Alarm) -> bool:
+    """Whether there is something to write; a sentence with newer figures is not."""
+    fresh = msgspec.structs.replace(alarm, says=was.says, action=was.action)
+    return fresh != was
+
+
+def _place(alarm: Alarm) -> tuple[bool, int, bool, float]:
+    severity = 0 if alarm.ended is not None else -_ORDER.index(alarm.severity)
+    return alarm.ended is not None, severity, alarm.explained_by is not None, -alarm.since
 
 
 def _prefix(deployment: str, key: str) -> str:

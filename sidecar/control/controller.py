@@ -32,7 +32,7 @@ from sidecar.decide.promotion import (
 from sidecar.decide.routing import targets
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Alarm, DeploymentState, Target, Transition
+from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
 
 _LONGEST_KEY = 255
 
@@ -174,10 +174,13 @@ class Controller:
             alarm = await self._store.carryover.alarm(alarm_id) or alarm
             if alarm.acknowledged:
                 return alarm
-            seen = msgspec.structs.replace(alarm, acknowledged=True)
+            now = self._clock()
+            seen = msgspec.structs.replace(
+                alarm, acknowledged=True, acknowledgement=Acknowledgement(by=actor, at=now, reason=text)
+            )
             details = msgspec.json.encode({"alarm": alarm.id, "kind": alarm.kind, "says": alarm.says}).decode()
             deed = Deed(
-                at=self._clock(),
+                at=now,
                 actor=actor,
                 action="acknowledge",
                 deployment=alarm.deployment,

@@ -1,188 +1,48 @@
-"""The control side as the admin API sees it: every question and every verb, answered from what the watches know.
+"""The control side as the admin API sees it: every question (`questions`), and here every verb.
 
-Keeps: a question never waits for disk or registry unless it is about disk. Does not: decide (`decide`), observe
-(`observe`), carry out transitions (`controller`). Wired and ticked by control's composition root.
+Keeps: a verb is carried out by the part that it is about, and told once; the same answer to a repeated call is no
+news. Does not: decide (`decide`), carry out transitions (`controller`). Wired and ticked by control's composition root.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Literal
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sidecar.address import Address
-from sidecar.config import Deployment, Settings
-from sidecar.control.alarm_book import AlarmBook
-from sidecar.control.announcer import Announcer
-from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
-from sidecar.control.decisions import Decisions
-from sidecar.control.following import AliasFollower
+from sidecar.control.ingest import Ingest
+from sidecar.control.questions import Questions
 from sidecar.control.reconcile import Reconciler, Side
-from sidecar.control.registry_sync import RegistrySync
-from sidecar.control.store import Store
-from sidecar.control.watch import DeploymentWatch
-from sidecar.control.write_back import WriteBack
-from sidecar.decide.evidence import Evidence
-from sidecar.decide.gates import judge
-from sidecar.decide.history import champion_at, champion_spans
-from sidecar.decide.promotion import phase
-from sidecar.decide.roster import differences, source_of
-from sidecar.decide.routing import shadows
-from sidecar.decide.routing_table import Shadow
-from sidecar.errors import Invalid, Unavailable, Unknown
-from sidecar.records import Outcome
-from sidecar.reports import ComparisonReport, DriftReport, GateTable, OutcomeCounts, VersionQuality
+from sidecar.decide.audit_chain import Deed
+from sidecar.decide.promotion import checked_reason
+from sidecar.errors import Refused
+from sidecar.records import LoggedHalf, OfflineRow, Outcome
+from sidecar.reports import OutcomeCounts, RowsCompared
 from sidecar.standing import (
     Alarm,
-    AuditCheck,
-    AuditEntry,
-    ChallengerStatus,
-    ChampionSpan,
-    ChampionStatus,
-    Decision,
-    DeploymentStatus,
     Event,
+    FrozenReference,
+    Ingested,
+    PassedOver,
     Reconciliation,
-    RegistryStatus,
     ShadowChange,
     Transition,
 )
 
+# Values that are compared in one go, in tens of milliseconds; a form that no catalogue lists needs some rows at once.
+_VALUES_AT_ONCE = 6_000
+_FEWEST_ROWS = 20
 
-class Desk:
-    """Satisfies `admin.service.Service`."""
 
-    def __init__(
-        self,
-        *,
-        settings: Callable[[], Settings],
-        store: Store,
-        decisions: Decisions,
-        registry: RegistrySync,
-        write_back: WriteBack,
-        watches: Mapping[str, DeploymentWatch],
-        alarms: AlarmBook,
-        announcer: Announcer,
-        ready: Callable[[], bool],
-        clock: Callable[[], float],
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._decisions = decisions
-        self._registry = registry
-        self._write_back = write_back
-        self._watches = watches
-        self._alarms = alarms
-        self._announcer = announcer
-        self._ready = ready
-        self._clock = clock
-        self.controller: Controller
-        self.challengers: Challengers
-        self.follower: AliasFollower
-        self.reconciler: Reconciler
-        # By deployment; "" for outcomes of which nobody knows whose they are.
-        self.outcome_counts: dict[str, Counter[str]] = defaultdict(Counter)
-        self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
-        self._told: dict[str, int] = {}
+class Desk(Questions):
+    """Satisfies `admin.service.Service`. What stands here without a value is put in when it is made."""
 
-    # --- looking ---------------------------------------------------------------------------------------------
-
-    def waits(self) -> str | None:
-        """None while every worker routes by the present table, none stops, and each deployment has a champion."""
-        if not self._ready():
-            return "No worker routes traffic yet; ask again in a moment."
-        unserved = self.follower.unserved()
-        return f"Not everything is served yet. {'; '.join(unserved)}." if unserved else None
-
-    def named(self) -> dict[str, Deployment]:
-        """The deployments that are in force, by name: the settings' with what calls have changed."""
-        return self.challengers.in_force()
-
-    def deployments(self) -> tuple[DeploymentStatus, ...]:
-        """All of them that are routed."""
-        return tuple(self.deployment(name) for name in self.named() if name in self._watches)
-
-    def deployment(self, name: str) -> DeploymentStatus:
-        """One of them."""
-        watch, now = self._watch(name), self._clock()
-        deployment, state, roster = watch.deployment, watch.state, self.challengers.roster(name)
-        differs = differences(self._in_file(name), state, roster)
-        scoring = shadows(deployment, state, self._settings(), enabled=roster.enabled)
-        return DeploymentStatus(
-            name=name,
-            owner=deployment.owner,
-            generation=state.generation,
-            state=phase(state, now),
-            champion=ChampionStatus(version=state.champion, url=state.champion_target.url, since=state.champion_since),
-            previous=state.previous,
-            challengers=tuple(self._challenger(watch, shadow) for shadow in scoring),
-            registry=self.registry(name),
-            config_differs=bool(differs),
-            differences=differs,
-            shadow_enabled=roster.enabled,
-            from_registry=self.follower.status(name),
-            watch_until=state.watch_until if phase(state, now) == "watching" else None,
-            lineage={
-                version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
-            },
-        )
-
-    def registry(self, name: str) -> RegistryStatus:
-        """What is known of the registry, and where the champion's alias is there."""
-        watch = self._watch(name)
-        return self._write_back.told(self._registry.status(name), watch.deployment, watch.state)
-
-    def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
-        """A challenger beside the champion."""
-        watch = self._watch(name)
-        return watch.comparisons[_challenger_of(watch, challenger)].report(self._clock())
-
-    def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
-        """Live against the baseline, or the last buckets against all before."""
-        return self._watch(name).drift(against)
-
-    def gates(self, name: str, challenger: str | None) -> GateTable:
-        """May the challenger take over?"""
-        watch = self._watch(name)
-        version, now = _challenger_of(watch, challenger), self._clock()
-        paired = watch.paired.paired(watch.state.champion, version)
-        registry, from_file = self._settings().registry, watch.deployment.baseline not in (None, "registry")
-        limit_s = None if registry is None else registry.max_age_s
-        evidence = Evidence(
-            deployment=name,
-            champion=watch.state.champion,
-            challenger=version,
-            baseline_digest=watch.baseline.digest if watch.baseline is not None else None,
-            baseline_limit_s=None if from_file else limit_s,
-            baseline_age_s=self._registry.baseline_age_s(watch.deployment, watch.state.champion),
-            watched_rows=watch.watched_rows,
-            comparison=watch.comparisons[version].report(now),
-            quality=paired if paired.matched else None,
-            open_alarms=self._alarms.open(name),
-            lineage=self._registry.lineage(name, version) if self._registry.knows(name, version) else None,
-            lineage_limit_s=limit_s,
-            lineage_age_s=self._registry.lineage_age_s(name, version),
-        )
-        return judge(watch.deployment.gates, evidence, now)
-
-    def performance(self, name: str) -> tuple[VersionQuality, ...]:
-        """Quality per version, the champion first."""
-        watch = self._watch(name)
-        versions = dict.fromkeys((watch.state.champion, *watch.comparisons, *watch.quality.versions))
-        return tuple(watch.quality.report(version) for version in versions)
-
-    def alarms(self) -> tuple[Alarm, ...]:
-        """Open ones first."""
-        return self._alarms.all()
-
-    def events(self) -> AsyncIterator[Event]:
-        """Facts from now on."""
-        return self._announcer.listen()
-
-    # --- verbs -----------------------------------------------------------------------------------------------
+    controller: Controller
+    reconciler: Reconciler
+    ingesting: Ingest
 
     async def promote(
         self,
@@ -253,8 +113,57 @@ class Desk:
         self.outcome_counts[next(iter(self._watches)) if len(self._watches) == 1 else ""].update(others)
         return counts
 
+    def ingest(self, half: LoggedHalf) -> Ingested:
+        """What a payload logger saw."""
+        return self.ingesting.take(half)
+
+    def passed_over(self, reason: PassedOver) -> None:
+        """What is no half of an exchange."""
+        self.ingesting.pass_over(reason)
+
+    async def compare_rows(self, name: str, rows: Sequence[OfflineRow]) -> RowsCompared:
+        """An offline pipeline's values beside those that were live; in pieces, so that nobody else waits for long."""
+        watch = self._watch(name)
+        if not watch.kept_rows.enabled:
+            raise Refused(
+                f"{name} keeps no rows to compare with: set deployments[].sampling.keep_rows (and keep_s) in the "
+                "settings, reload, and post rows of requests that came after that"
+            )
+        now, counted = self._clock(), Counter[str]()
+        at_once = max(_FEWEST_ROWS, _VALUES_AT_ONCE // max((len(row.features) for row in rows), default=1))
+        for start in range(0, len(rows), at_once):
+            piece = rows[start : start + at_once]
+            found = watch.truths.compare(piece, lambda request_id, row: watch.kept_rows.find(request_id, row, now))
+            counted.update(msgspec.structs.asdict(found))
+            await asyncio.sleep(0)
+        return RowsCompared(**counted)
+
+    async def freeze_reference(self, name: str, *, actor: str, reason: str) -> FrozenReference:
+        """Live traffic up to now becomes what `recent` compares with; the trail says who wanted it and why."""
+        watch, text, now = self._watch(name), checked_reason(reason), self._clock()
+        watch.freeze_reference(now)
+        report = watch.drift("recent")
+        entry = await self._store.record(
+            Deed(
+                at=now,
+                actor=actor,
+                action="freeze_reference",
+                deployment=name,
+                from_version=None,
+                to_version=None,
+                reason=text,
+                evidence=None,
+                details=msgspec.json.encode({"rows": report.reference_rows}).decode(),
+            )
+        )
+        return FrozenReference(deployment=name, at=now, rows=report.reference_rows, audit_seq=entry.seq)
+
     async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
-        """A person has seen it."""
+        """A person has seen it; an alarm that is not written yet is written first."""
+        for alarm in self._alarms.unsaved():
+            if alarm.id == alarm_id:
+                await self._store.carryover.save_alarm(alarm)
+                self._alarms.saved(alarm)
         return self._alarms.acknowledged(await self.controller.acknowledge(alarm_id, actor=actor, reason=reason))
 
     async def set_challenger(
@@ -276,75 +185,3 @@ class Desk:
     ) -> Reconciliation:
         """The registry's alias, pointed at the version that serves here."""
         return await self.reconciler.reconcile(name, take=take, expected=expected, actor=actor, reason=reason)
-
-    # --- the record ------------------------------------------------------------------------------------------
-
-    async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
-        """Entries with seq > after, oldest first."""
-        return await self._store.audit_entries(after, limit)
-
-    async def verify_audit(self) -> AuditCheck:
-        """Reads the whole trail again."""
-        return await self._store.verify()
-
-    async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
-        """Which version answered then."""
-        self._watch(name)
-        spans = champion_spans(await self._store.transitions_of(name), name)
-        span = champion_at(spans, self._clock() if at is None else at)
-        if span is None:
-            raise Unknown(f"{name} had no champion then: its record begins later")
-        return span
-
-    async def decision(self, request_id: str) -> Decision:
-        """What was answered to one request."""
-        return await self._decisions.decision(request_id)
-
-    # --- parts -----------------------------------------------------------------------------------------------
-
-    def _in_file(self, name: str) -> Deployment:
-        """As the settings file has it, with the versions that the registry has named."""
-        deployment = self.follower.deployments().get(name)
-        if deployment is None:
-            raise Unknown(f"deployment {name!r} is gone from the settings")
-        return deployment
-
-    def _challenger(self, watch: DeploymentWatch, shadow: Shadow) -> ChallengerStatus:
-        to, name = shadow.to, watch.deployment.name
-        address = Address(to.host, to.port, to.unix)
-        scheme = "" if to.unix else "http://" if to.trust is None else "https://"
-        return ChallengerStatus(
-            version=to.version,
-            url=f"{scheme}{address}",
-            path=to.path,
-            fraction=shadow.fraction,
-            enabled=shadow.enabled,
-            health=watch.health(to.version),
-            timeout_s=shadow.timeout_s,
-            max_inflight=shadow.max_inflight,
-            copy_bytes=shadow.copy_bytes,
-            max_per_s=shadow.max_per_s,
-            ramp_s=shadow.ramp_s,
-            headers=tuple(header for header, _ in shadow.headers),
-            source=source_of(self._in_file(name), self.challengers.roster(name), to.version),
-        )
-
-    def _watch(self, name: str) -> DeploymentWatch:
-        watch = self._watches.get(name)
-        if watch is None:
-            following = self.follower.status(name)
-            if following is not None:
-                raise Unavailable(f"{name} is not routed yet: {'; '.join(following.waits) or 'ask again in a moment'}")
-            raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(self._watches) or 'none'}")
-        return watch
-
-
-def _challenger_of(watch: DeploymentWatch, challenger: str | None) -> str:
-    name, known = watch.deployment.name, tuple(watch.comparisons)
-    if challenger is not None:
-        if challenger not in watch.comparisons:
-            raise Unknown(f"{name} has no challenger {challenger!r}; it has {', '.join(known) or 'none'}")
-        return challenger
-    if len(known) != 1:
-        raise Invalid(f"{name} has {len(known)} challengers ({', '.join(known) or 'none'}): name one")
-    return known[0]

@@ -48,8 +48,11 @@ class Managed(Protocol):
 
     changed: Callable[[], None]
 
-    def want(self, wanted: Mapping[tuple[str, str], str]) -> None:
-        """(deployment, version) -> the registry's model; these shall run and no others."""
+    def want(self, wanted: Mapping[tuple[str, str], str], held: Collection[tuple[str, str]] = ()) -> None:
+        """(deployment, version) -> the registry's model; these shall run and no others.
+
+        `held`: of these, those whose content stays what it was, whatever is registered under their number by now.
+        """
 
     def ready(self, deployment: str, version: str) -> Target | None:
         """Where a version answers, None while it does not yet."""
@@ -178,10 +181,8 @@ class AliasFollower:
 
     # --- what is done --------------------------------------------------------------------------------------------
 
-    async def start(self, stopping: asyncio.Event, within_s: float = START_S) -> None:
+    async def start(self, within_s: float = START_S) -> None:
         """Takes what the registry says, or what was taken before; then waits for what runs here, for so long.
-
-        Or until `stopping` is set.
 
         Before anything is published, so that no version leaves the shadow only because it was not asked for yet.
         """
@@ -193,13 +194,7 @@ class AliasFollower:
         await self._ask_registry()
         self.ask_for()
         if self._managed is not None:
-            waits = {asyncio.ensure_future(self._managed.settled(within_s)), asyncio.ensure_future(stopping.wait())}
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-            for wait in done:
-                wait.result()
+            await self._managed.settled(within_s)
 
     def wake(self) -> None:
         """Something changed: an alias, or a version that runs here."""
@@ -243,13 +238,17 @@ class AliasFollower:
         if self._managed is None:
             return
         shall: dict[tuple[str, str], str] = {}
+        held: set[tuple[str, str]] = set()
         for name, deployment in self._sources().items():
             source = deployment.from_registry
             if source is not None and source.managed:
                 removed = self._roster(name).removed
                 for version in wanted(source, self._aliases.get(name, {}), self._states().get(name), removed):
                     shall[name, version] = deployment.model
-        self._managed.want(shall)
+                state = self._states().get(name)
+                # Nobody becomes champion but by a transition, also not by other bytes under a champion's number.
+                held |= set() if state is None else {(name, v) for v in (state.champion, state.previous) if v}
+        self._managed.want(shall, held)
         wanted_still = {(*key, model) for key, model in shall.items()}
         self._answered = {key: place for key, place in self._answered.items() if key in wanted_still}
 

@@ -13,13 +13,13 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry_client.client import Registry
 from registry_client.errors import RegistryError
-from sidecar.control.model_artifacts import ModelArtifacts
+from sidecar.control.model_artifacts import ModelArtifacts, digest_in
 from sidecar.control.model_probe import NotReady, health, inference_path, warmed
 from sidecar.decide.model_servers import MOST_SERVERS, ModelServer, saying_path, written
 from sidecar.standing import Target
@@ -52,6 +52,7 @@ class _Life:
 
     model: str
     server: ModelServer
+    held: bool = False
     says: str | None = "its artifact is being fetched"
     ready: bool = False
     stuck: bool = False  # something was wrong already; it may come later
@@ -96,17 +97,20 @@ class ManagedModels:
 
     # --- what following calls --------------------------------------------------------------------------------
 
-    def want(self, wanted: Mapping[Key, str]) -> None:
+    def want(self, wanted: Mapping[Key, str], held: Collection[Key] = ()) -> None:
         """These versions shall run, and no others: (deployment, version) -> the registry's name of the model.
 
+        `held`: of these, those whose file stays the one that was fetched before, where it is still there.
         The first call of a life has to name all that may be serving: what it does not name is stopped.
         """
         for key, life in list(self._lives.items()):
             if wanted.get(key) != life.model:
                 self._end(key)
         for key, model in sorted(wanted.items()):
-            if key not in self._lives and len(self._lives) < MOST_SERVERS:
-                self._begin(key, model)
+            if key in self._lives:
+                self._lives[key].held = key in held
+            elif len(self._lives) < MOST_SERVERS:
+                self._begin(key, model, held=key in held)
         if self._tidying is None:
             self._tidying = asyncio.create_task(self._tidy(), name="old models")
         self._tell()
@@ -130,6 +134,11 @@ class ManagedModels:
         if life is None:
             return None if len(self._lives) < MOST_SERVERS else f"more than {MOST_SERVERS} models cannot be run"
         return life.says
+
+    def digest(self, deployment: str, version: str) -> str | None:
+        """The content of the file that is served, `sha256:<hex>`; None while there is none."""
+        life = self._lives.get((deployment, version))
+        return None if life is None or life.server.file is None else digest_in(Path(life.server.file))
 
     async def settled(self, within_s: float) -> None:
         """Waits until each wanted version is ready or something is known to be wrong with it, and no longer than this.
@@ -158,12 +167,12 @@ class ManagedModels:
         name = hashlib.sha256("\0".join((*key, model)).encode()).hexdigest()[:12]
         return str(self._sockets / f"m-{name}.sock")
 
-    def _begin(self, key: Key, model: str) -> None:
+    def _begin(self, key: Key, model: str, *, held: bool) -> None:
         server = ModelServer(key[0], key[1], self._socket(key, model))
         before = self._lingering.pop(server.socket, None)
         if before is not None:
             before[1].cancel()
-        life = self._lives[key] = _Life(model, server)
+        life = self._lives[key] = _Life(model, server, held)
         life.task = asyncio.create_task(self._live(life), name=f"model {key[0]} {key[1]}")
         life.task.add_done_callback(lambda task: self._failed(life, task))
 
@@ -210,7 +219,7 @@ class ManagedModels:
         wait_s = FETCH_WAIT_S
         while True:
             try:
-                return await self._artifacts.there(life.model, life.server.version)
+                return await self._artifacts.there(life.model, life.server.version, held=life.held)
             except RegistryError as error:
                 life.says = str(error)
             except OSError as error:

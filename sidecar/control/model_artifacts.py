@@ -50,16 +50,22 @@ class ModelArtifacts:
         self._clock = clock
         self._suffix = f"@{hashlib.sha256(source.encode()).hexdigest()[:12]}" if source else ""
 
-    async def there(self, model: str, version: str) -> Path:
-        """The version's checked file, fetched where it is not there yet. Raises RegistryError, OSError."""
+    async def there(self, model: str, version: str, *, held: bool = False) -> Path:
+        """The version's checked file, fetched where it is not there yet. Raises RegistryError, OSError.
+
+        `held`: the one that was used last, also where the registry has other content under that number by now.
+        """
         place = self._place(model, version)
         digest, away = None, None
         try:
             digest = (await self._registry.version(model, version)).digest
         except RegistryError as error:
             away = error
-        kept = await asyncio.to_thread(_kept, place, digest, self._clock())
+        kept = await asyncio.to_thread(_kept, place, None if held else digest, self._clock())
         if kept is not None:
+            if digest not in (None, digest_in(kept)):
+                fields = {"model": model, "version": version, "registered": digest, "kept": digest_in(kept)}
+                log.warning("other content is registered under a version that serves", extra={"fields": fields})
             return kept
         if away is not None:
             raise away
@@ -86,6 +92,12 @@ class ModelArtifacts:
         finally:
             # A thread of the registry may still write there; what it leaves is tidied later.
             await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
+
+def digest_in(path: Path) -> str | None:
+    """The digest that a kept file's name tells."""
+    match = _KEPT.fullmatch(path.name)
+    return None if match is None else f"sha256:{match[1]}"
 
 
 def _folder_name(name: str) -> str:
@@ -163,7 +175,7 @@ def _tidied(folder: Path, wanted: set[Path], now: float) -> None:
         for place in _folders(model):
             newest = max((path.lstat().st_mtime for path in _by_age(place)), default=0.0)
             if place in wanted:
-                for path in _by_age(place):
+                for path in _by_age(place)[:1]:  # the order stays: which one was used last has to be known
                     os.utime(path, (now, now), follow_symlinks=False)
             else:
                 unwanted.append((newest, place))

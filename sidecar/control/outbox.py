@@ -2,23 +2,29 @@
 
 Keeps: rows of one kind and subject go out in their order, one waits for the one before, or where a kind is delivered
 by whole lines, all that waits goes out at once; a failure waits 1 s, 2 s, 4 s, up to 5 minutes and never ends a row;
-done rows stay for 7 days, then go.
+what nobody can read is set aside and holds up no other; rows that are done or set aside stay for 7 days, then go.
 Does not: add rows (they are part of a transition in `store`), know what a handler does, or send twice at a time.
-Called by: control's composition root, which hands in a handler per kind; `controller` wakes it.
+Called by: control's composition root, which hands in a handler per kind; `controller` wakes it; `write_back` has what
+it has learnt on the way noted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import ColumnElement, LargeBinary, Row, Select, cast, delete, func, select, update
 
 from sidecar.control import schema
 from sidecar.control.database import Database
 from sidecar.control.store import Delivery
 from sidecar.errors import Unavailable
+
+log = logging.getLogger("sidecar.control.outbox")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 DONE_KEPT_S = 7 * 86_400.0
@@ -35,12 +41,46 @@ class Undelivered(Exception):
     """A handler could not deliver now. The message is one sentence, shown in the deployment's status."""
 
 
+class Unreadable(Exception):
+    """These of the deliveries will never be understood, whenever they are tried; nothing was done about the others."""
+
+    def __init__(self, says: str, deliveries: Collection[Delivery]) -> None:
+        super().__init__(says)
+        self.deliveries = deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All of a kind, oldest first: what `waits`, of that what has `landed` in part, and what was set `aside`.
+
+    `faults`: by subject, why the last try failed.
+    """
+
+    waits: tuple[Delivery, ...] = ()
+    landed: tuple[Delivery, ...] = ()
+    aside: tuple[Delivery, ...] = ()
+    faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxStatus:
     """Rows that are not delivered yet, and the newest fault among them."""
 
     pending: int
     fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as it can be read: one that was damaged is due, and its payload is what no handler understands."""
+
+    id: int
+    delivery: Delivery
+    attempts: int
+    next_at: float
+    fault: str | None
+    has_landed: bool
+    is_aside: bool
 
 
 class Outbox:
@@ -79,45 +119,98 @@ class Outbox:
         table = schema.outbox
         now = self._clock()
         async with self._database.begin() as connection:
-            await connection.execute(delete(table).where(table.c.done_at < now - DONE_KEPT_S))
-            rows = (await connection.execute(select(table).where(table.c.done_at.is_(None)).order_by(table.c.id))).all()
-        lines: dict[tuple[str, str], list[Row[tuple[object, ...]]]] = {}
+            old = (table.c.done_at < now - DONE_KEPT_S) | (table.c.aside_at < now - DONE_KEPT_S)
+            await connection.execute(delete(table).where(old))
+            rows = _rows((await connection.execute(_query().where(_waits()))).all())
+        lines: dict[tuple[str, str], list[_Row]] = {}
         for row in rows:
-            lines.setdefault((row.kind, row.subject), []).append(row)
+            lines.setdefault((row.delivery.kind, row.delivery.subject), []).append(row)
         return sum([await self._send_line(kind, line, now) for (kind, _), line in lines.items()])
 
-    async def _send_line(self, kind: str, line: Sequence[Row[tuple[object, ...]]], now: float) -> int:
+    async def _send_line(self, kind: str, line: Sequence[_Row], now: float) -> int:
         whole = self._lines.get(kind)
         if whole is not None:
             # What came last is due at once: what waits before it goes with it.
-            due = any(row.next_at <= now for row in line)
-            return len(line) if due and await self._send(line, whole(_deliveries(line))) else 0
-        for sent, row in enumerate(line):
-            if row.next_at > now or not await self._send([row], self._handle(row)):
-                return sent
-        return len(line)
+            if not any(row.next_at <= now for row in line):
+                return 0
+            try:
+                return len(line) if await self._send(line, whole(_deliveries(line))) else 0
+            except Unreadable as error:
+                rest = await self._set_aside(line, error)
+            # The handler says the same of none that is left, so this comes to an end.
+            return await self._send_line(kind, rest, now) if 0 < len(rest) < len(line) else 0
+        sent = 0
+        for row in line:
+            if row.next_at > now:
+                break
+            try:
+                if not await self._send([row], self._handle(row)):
+                    break
+            except Unreadable as error:
+                await self._set_aside([row], error)
+            else:
+                sent += 1
+        return sent
 
-    async def _handle(self, row: Row[tuple[object, ...]]) -> None:
-        handler = self._handlers.get(row.kind)
+    async def _set_aside(self, rows: Sequence[_Row], fault: Unreadable) -> list[_Row]:
+        """These wait no more; the rows that are left."""
+        apart = [row for row in rows if row.delivery in fault.deliveries]
+        says, table = _told(fault), schema.outbox
+        change = update(table).where(table.c.id.in_([row.id for row in apart]))
+        async with self._database.begin() as connection:
+            await connection.execute(change.values(aside_at=self._clock(), fault=says))
+        for row in apart:
+            fields = {"kind": row.delivery.kind, "subject": row.delivery.subject, "row": row.id, "says": says}
+            log.error("what is to be told cannot be read, and is set aside", extra={"fields": fields})
+        return [row for row in rows if row not in apart]
+
+    async def _handle(self, row: _Row) -> None:
+        handler = self._handlers.get(row.delivery.kind)
         if handler is None:
-            raise Undelivered(f"nothing here delivers {row.kind}: the settings that made it are gone")
-        await handler(*_deliveries([row]))
+            raise Undelivered(f"nothing here delivers {row.delivery.kind}: the settings that made it are gone")
+        await handler(row.delivery)
+
+    async def hurry(self, kind: str, subject: str) -> None:
+        """Whoever this line goes to answers again: what waits is due now. Raises Unavailable."""
+        table = schema.outbox
+        change = update(table).where((table.c.kind == kind) & (table.c.subject == subject) & _waits())
+        async with self._database.begin() as connection:
+            await connection.execute(change.values(next_at=self._clock()))
+        self.wake()
+
+    async def landed(self, delivery: Delivery) -> None:
+        """What matters of a delivery that is under way was told: known after a restart too. Raises Unavailable."""
+        table = schema.outbox
+        same = (table.c.kind == delivery.kind) & (table.c.subject == delivery.subject)
+        change = update(table).where(same & (table.c.payload == delivery.payload) & _waits())
+        async with self._database.begin() as connection:
+            await connection.execute(change.values(landed_at=self._clock()))
+
+    async def kept(self, kind: str) -> Kept:
+        """What an earlier run has left of a kind. Raises Unavailable."""
+        table = schema.outbox
+        async with self._database.begin() as connection:
+            of_kind = _query().where((table.c.kind == kind) & table.c.done_at.is_(None))
+            rows = _rows((await connection.execute(of_kind)).all())
+        waits = [row for row in rows if not row.is_aside]
+        return Kept(
+            waits=_deliveries(waits),
+            landed=_deliveries([row for row in waits if row.has_landed]),
+            aside=_deliveries([row for row in rows if row.is_aside]),
+            faults={row.delivery.subject: row.fault for row in waits if row.fault is not None},
+        )
 
     async def waiting(self, kind: str) -> tuple[Delivery, ...]:
         """All of a kind that is not delivered yet, oldest first."""
-        table = schema.outbox
-        query = select(table).where((table.c.kind == kind) & table.c.done_at.is_(None)).order_by(table.c.id)
-        async with self._database.begin() as connection:
-            return _deliveries((await connection.execute(query)).all())
+        return (await self.kept(kind)).waits
 
     async def status(self, kind: str, subject: str) -> OutboxStatus:
         """How one line of deliveries stands."""
         table = schema.outbox
-        of_line = (table.c.kind == kind) & (table.c.subject == subject) & table.c.done_at.is_(None)
-        query = select(table.c.fault).where(of_line).order_by(table.c.id)
+        of_line = (table.c.kind == kind) & (table.c.subject == subject) & _waits()
         async with self._database.begin() as connection:
-            faults = (await connection.execute(query)).scalars().all()
-        return OutboxStatus(len(faults), next((fault for fault in faults if fault is not None), None))
+            rows = _rows((await connection.execute(_query().where(of_line))).all())
+        return OutboxStatus(len(rows), next((row.fault for row in rows if row.fault is not None), None))
 
     async def _round(self) -> float:
         """Sends what is due; how long nothing will be."""
@@ -129,19 +222,19 @@ class Outbox:
             return _IDLE_S
 
     async def _next_due_s(self) -> float:
-        query = select(func.min(schema.outbox.c.next_at)).where(schema.outbox.c.done_at.is_(None))
+        query = select(func.min(schema.outbox.c.next_at)).where(_waits())
         async with self._database.begin() as connection:
-            next_at = (await connection.execute(query)).scalar()
+            next_at = _number((await connection.execute(query)).scalar())
         # A row that waits for the one before it is due by its own clock: never spin on it.
         return _IDLE_S if next_at is None else min(_IDLE_S, max(FIRST_WAIT_S, next_at - self._clock()))
 
-    async def _send(self, rows: Sequence[Row[tuple[object, ...]]], delivery: Awaitable[None]) -> bool:
+    async def _send(self, rows: Sequence[_Row], delivery: Awaitable[None]) -> bool:
         """Tries once, and notes of all these rows how it went."""
         fault: str | None = None
         try:
             await delivery
         except (Undelivered, OSError, TimeoutError) as error:
-            fault = (str(error) or type(error).__name__)[:_FAULT_LENGTH]
+            fault = _told(error)
         now = self._clock()
         change = update(schema.outbox).where(schema.outbox.c.id.in_([row.id for row in rows]))
         if fault is None:
@@ -155,5 +248,47 @@ class Outbox:
         return fault is None
 
 
-def _deliveries(rows: Sequence[Row[tuple[object, ...]]]) -> tuple[Delivery, ...]:
-    return tuple(Delivery(row.kind, row.subject, row.payload) for row in rows)
+def _waits() -> ColumnElement[bool]:
+    return schema.outbox.c.done_at.is_(None) & schema.outbox.c.aside_at.is_(None)
+
+
+def _query() -> Select[Any]:
+    """All rows, texts as they lie there: a damaged one must not hide the others."""
+    table = schema.outbox
+    texts = (cast(table.c[name], LargeBinary).label(name) for name in ("kind", "subject", "payload", "fault"))
+    return select(table.c.id, *texts, table.c.attempts, table.c.next_at, table.c.landed_at, table.c.aside_at).order_by(
+        table.c.id
+    )
+
+
+def _rows(found: Sequence[Row[Any]]) -> list[_Row]:
+    return [
+        _Row(
+            id=row.id,
+            delivery=Delivery(_text(row.kind), _text(row.subject), _text(row.payload)),
+            attempts=int(_number(row.attempts) or 0),
+            next_at=_number(row.next_at) or 0.0,
+            fault=None if row.fault is None else _text(row.fault),
+            has_landed=row.landed_at is not None,
+            is_aside=row.aside_at is not None,
+        )
+        for row in found
+    ]
+
+
+def _text(stored: bytes) -> str:
+    """What is no UTF-8 keeps its bytes, as halves of surrogate pairs, which are in no JSON."""
+    return bytes(stored).decode("utf-8", "surrogateescape")
+
+
+def _number(stored: object) -> float | None:
+    return float(stored) if isinstance(stored, int | float) else None
+
+
+def _told(fault: Exception) -> str:
+    """One sentence that a database takes."""
+    return (str(fault) or type(fault).__name__)[:_FAULT_LENGTH].encode("utf-8", "replace").decode()
+
+
+def _deliveries(rows: Sequence[_Row]) -> tuple[Delivery, ...]:
+    return tuple(row.delivery for row in rows)

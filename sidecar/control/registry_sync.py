@@ -21,7 +21,9 @@ from registry_client.baseline import DOCUMENT_LIMIT_BYTES, Baseline, from_json
 from registry_client.cache import CachedRegistry
 from registry_client.errors import NotFound, RegistryError, Unreachable
 from sidecar.config import Deployment
+from sidecar.control.carryover import Snapshot
 from sidecar.control.write_back import WriteBack
+from sidecar.decide.origin import Origin
 from sidecar.standing import RegistryStatus
 
 log = logging.getLogger("sidecar.control.registry")
@@ -49,6 +51,7 @@ class RegistrySync:
         # When the registry itself last named this very baseline.
         self._confirmed: dict[tuple[str, str], float] = {}
         self._lineage: dict[tuple[str, str], dict[str, str]] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
         self._files: dict[str, tuple[Stamp, Baseline]] = {}
         self._file_faults: dict[str, str] = {}
 
@@ -85,6 +88,19 @@ class RegistrySync:
         model = self._models.get(deployment)
         return None if self._registry is None or model is None else self._registry.age_s(model, version)
 
+    def origin(self, deployment: Deployment, version: str) -> Origin:
+        """What the registry last said that this version is."""
+        model = deployment.model
+        return self._origins.get((model, version)) or Origin(model=model)
+
+    def unsaved(self, now: float) -> list[Snapshot]:
+        """Where aliases are that a restart would not know yet."""
+        return self._write_back.unsaved(now)
+
+    def saved(self, snapshots: Iterable[Snapshot]) -> None:
+        """A restart knows these."""
+        self._write_back.saved(snapshots)
+
     async def refresh(self, deployment: Deployment, versions: Iterable[str]) -> None:
         """Asks how things stand there now. Never raises for the faults of a registry or a file."""
         if deployment.baseline not in _FROM_REGISTRY:
@@ -96,7 +112,7 @@ class RegistrySync:
         faults: list[str | None] = []
         asked = self._write_back.asked(deployment.name)
         try:
-            aliases = await registry.aliases(model)
+            aliases, own = await registry.aliases_told(model)
         except NotFound as error:
             self._write_back.saw(deployment, {}, asked)
             self._tell(deployment, usable=True, says=str(error))
@@ -104,8 +120,9 @@ class RegistrySync:
         except RegistryError as error:
             faults.append(_beyond_health(registry, error))
         else:
-            if registry.health.reachable and registry.fault(model) is None:
+            if own:
                 self._write_back.saw(deployment, aliases, asked)
+                await self._write_back.answers(deployment.name)
         faults += [await self._know(registry, deployment, version) for version in dict.fromkeys(versions)]
         said = dict.fromkeys(fault for fault in (registry.health.says, registry.fault(model), *faults) if fault)
         usable = registry.health.reachable is True and registry.fault(model) is None
@@ -118,6 +135,7 @@ class RegistrySync:
         try:
             found = await registry.version(model, version)
             self._lineage[key] = dict(found.lineage)
+            self._origins[key] = Origin(model=model, made_at=found.created_at.timestamp(), digest=found.digest)
             known = self._baselines.get(key)
             if (
                 deployment.baseline in _FROM_REGISTRY

@@ -12,15 +12,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sidecar.config import Deployment
 from sidecar.control.alarm_book import AlarmBook
+from sidecar.control.alarm_news import AlarmNews
 from sidecar.control.announcer import Announcer
 from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.decisions import Decisions
+from sidecar.control.origins import Origins
 from sidecar.control.registry_sync import RegistrySync
+from sidecar.control.rescoring import Rescoring
 from sidecar.control.watch import DeploymentWatch
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError
 from sidecar.reports import GateTable
-from sidecar.standing import Alarm, Event
+from sidecar.standing import Event
 
 log = logging.getLogger("sidecar.control.rounds")
 
@@ -29,11 +32,7 @@ SNAPSHOT_S = 5.0
 TABLE_S = 5.0
 REGISTRY_S = 10.0
 EXPIRY_S = 600.0
-_EVENT_OF = {
-    "data.broken": "sidecar.data.broken",
-    "drift.detected": "sidecar.drift.detected",
-    "mirror.silent": "sidecar.challenger.unhealthy",
-}
+RESCORING_S = 2.0
 
 
 class Rounds:
@@ -57,15 +56,20 @@ class Rounds:
         attempt: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
         registry_s: float | None = None,
+        origins: Origins | None = None,
+        rescoring: Rescoring | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
         self._gate_table = gate_table
         self._alarms = alarms
         self._announcer = announcer
+        self._news = AlarmNews(alarms, announcer)
         self._carryover = carryover
         self._decisions = decisions
         self._registry = registry
+        self._origins = origins or Origins()
+        self._rescoring = rescoring
         self._keep_table = keep_table
         self._attempt = attempt
         self._clock = clock
@@ -80,6 +84,8 @@ class Rounds:
             group.create_task(self._every(TABLE_S, "routing table", self._keep_table))
             group.create_task(self._every(self._registry_s or REGISTRY_S, "registry", self.ask_registry))
             group.create_task(self._every(EXPIRY_S, "expiry", self._expire))
+            if self._rescoring is not None:
+                group.create_task(self._every(RESCORING_S, "rescoring", self._rescoring.round))
 
     async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -108,15 +114,10 @@ class Rounds:
     def _look(self, name: str, watch: DeploymentWatch, now: float) -> None:
         watch.tick(now)
         holding, owner = watch.alarms(now), watch.deployment.owner
-        for alarm in self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known):
-            self._announce_alarm(alarm, now)
+        self._news.tell(self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known), now)
+        self._news.recommend(name, now)
         watch.void = self._alarms.broken(name)
         self._announce_ready(name, watch, now)
-
-    def _announce_alarm(self, alarm: Alarm, now: float) -> None:
-        event_type = _EVENT_OF.get(alarm.kind)
-        if event_type is not None and alarm.ended is None:
-            self._announcer.announce(Event(type=event_type, deployment=alarm.deployment, at=now, says=alarm.says))
 
     def _announce_ready(self, name: str, watch: DeploymentWatch, now: float) -> None:
         for challenger in watch.comparisons:
@@ -136,6 +137,7 @@ class Rounds:
                 continue
             await self._registry.refresh(deployment, (*targets(deployment), watch.state.champion))
             self._attempt(lambda watch=watch: self._take_baseline(watch))  # type: ignore[misc]
+            self._attempt(lambda watch=watch: self._origins.look(watch, self._clock()))  # type: ignore[misc]
 
     def _take_baseline(self, watch: DeploymentWatch) -> None:
         baseline = self._registry.baseline(watch.deployment, watch.state.champion)
@@ -149,6 +151,11 @@ class Rounds:
             snapshots: list[Snapshot] = []
             self._attempt(lambda watch=watch, kept=snapshots: kept.extend(watch.snapshots(now)))  # type: ignore[misc]
             await self._carryover.save_snapshots(snapshots)
+        learnt = [*self._registry.unsaved(now), *self._origins.unsaved(now)]
+        if learnt:
+            await self._carryover.save_snapshots(learnt)
+            self._registry.saved(learnt)
+            self._origins.saved(learnt)
 
     async def _expire(self) -> None:
         await self._decisions.expire(self._clock())

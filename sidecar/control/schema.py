@@ -10,17 +10,25 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
 # Tables that came with a version: a store of an earlier one gets them when it is opened, empty.
 _ADDED = {2: {"roster"}}
+# And columns, of tables that were there before; each may be empty.
+_COLUMNS = {3: (("outbox", "landed_at", "FLOAT"), ("outbox", "aside_at", "FLOAT"))}
 
 
 def added_since(version: int) -> set[str]:
     """Which tables a store of that version does not have yet."""
     return {name for since, names in _ADDED.items() if since > version for name in names}
+
+
+def columns_since(version: int) -> tuple[str, ...]:
+    """The statements that give a store of that version the columns that it does not have yet."""
+    columns = (column for since, added in sorted(_COLUMNS.items()) if since > version for column in added)
+    return tuple(f"ALTER TABLE {table} ADD COLUMN {name} {kind}" for table, name, kind in columns)
 
 
 # One row per deployment: standing.DeploymentState. The digest is over the document.
@@ -75,7 +83,8 @@ idempotency = Table(
 # "schema" and "serial" (of the routing table).
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Integer, nullable=False))
 
-# What must be told to others, at least once, in the order of `id` for each kind and subject.
+# What must be told to others, at least once, in the order of `id` for each kind and subject. `landed_at`: what matters
+# of it was told, though not all; `aside_at`: nobody can read it, so it waits no more and is kept to be looked at.
 outbox = Table(
     "outbox",
     metadata,
@@ -87,6 +96,8 @@ outbox = Table(
     Column("next_at", Float, nullable=False),
     Column("done_at", Float),
     Column("fault", Text),
+    Column("landed_at", Float),
+    Column("aside_at", Float),
     Index("outbox_open", "done_at", "id"),
     sqlite_autoincrement=True,
 )

@@ -139,8 +139,10 @@ class Store:
             )
         if not isinstance(version, int) or missing != schema.added_since(version):
             raise StoreError(f"{path} is not a sidecar's store: name another folder under state_dir")
-        if missing:
+        if version < schema.VERSION:
             await connection.run_sync(schema.metadata.create_all)
+            for statement in schema.columns_since(version):
+                await connection.exec_driver_sql(statement)
             known = update(schema.meta).where(schema.meta.c.key == "schema")
             await connection.execute(known.values(value=schema.VERSION))
 

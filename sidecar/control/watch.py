@@ -14,27 +14,27 @@ from typing import Literal
 import msgspec
 
 from registry_client.baseline import Baseline
-from sidecar.config import Deployment
+from sidecar.config import Deployment, Drift
 from sidecar.control.carryover import Snapshot
 from sidecar.control.copy_counts import CopyCounts
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
+from sidecar.control.exchange_reader import ExchangeReader
+from sidecar.control.input_watch import InputWatch
+from sidecar.control.truths import Truths
 from sidecar.decide.routing import shadows
-from sidecar.observe.alarms import alarms_in
+from sidecar.observe.alarms import as_one_story
 from sidecar.observe.challenger_health import ChallengerHealth
 from sidecar.observe.comparison import ComparisonObserver
 from sidecar.observe.drift import DriftObserver
+from sidecar.observe.kept_rows import KeptRows
 from sidecar.observe.mirror_silence import MirrorSilence
 from sidecar.observe.quality import QualityObserver
-from sidecar.observe.row_budget import RowBudget
-from sidecar.payload.reading import read_features, read_prediction
-from sidecar.payload.undecodable import Undecodable
-from sidecar.records import Answer, Exchange, Leg, Prediction, Sample, ShadowCounts
+from sidecar.records import Exchange, ShadowCounts
 from sidecar.reports import AlarmChange, DriftReport
 from sidecar.standing import DeploymentState, Health
 
 VOID = 0  # the generation of rows that are no evidence
 Address = tuple[str, int, str, str | None]  # host, port, Unix socket, another path there
-_LOOK_S = 10.0  # the longest between two looks at the drift report: an alarm's sentence is never older
 
 
 class _Memory(msgspec.Struct):
@@ -56,18 +56,14 @@ class DeploymentWatch:
     def __init__(self, deployment: Deployment, state: DeploymentState, baseline: Baseline | None, now: float) -> None:
         self.deployment, self.state, self.baseline = deployment, state, baseline
         self.comparisons: dict[str, ComparisonObserver] = {}
-        self.drift_observer: DriftObserver | None = None
-        # By reason: bodies that could not be read. The observers know how many, telemetry also why.
-        self.unread_requests: Counter[str] = Counter()
-        self.unread_answers: Counter[str] = Counter()
+        self._reader = ExchangeReader(deployment, baseline)
         self.quality, self.paired = QualityObserver(), QualityObserver()
         self.void = False
         self._counts = CopyCounts()
         self._health: dict[str, ChallengerHealth] = {}
         self._silences: dict[str, MirrorSilence] = {}
-        self._standing: tuple[AlarmChange, ...] | None = None
-        self.begin(deployment, state, baseline, now)
         self._watch_inputs(now)
+        self.begin(deployment, state, baseline, now)
 
     def begin(self, deployment: Deployment, state: DeploymentState, baseline: Baseline | None, now: float) -> None:
         """Takes up another state, baseline or settings. Evidence that these change begins anew, the rest goes on.
@@ -99,45 +95,38 @@ class DeploymentWatch:
         if state.generation != was.generation:
             self._counts = CopyCounts()
         self._silences = {version: self._silences.get(version, MirrorSilence(version)) for version in comparisons}
-        self._budget = RowBudget(deployment.sampling.rows_per_s)
-        if not same_inputs or state.champion != was.champion or deployment.drift != before.drift:
+        if not same_inputs:
+            self._reader.follow(deployment, baseline)
+        if not same_inputs or state.champion != was.champion or not _alike(deployment.drift, before.drift):
             self._watch_inputs(now)
+        self.inputs.resample(deployment)
 
     def _watch_inputs(self, now: float) -> None:
         """A new watch on inputs and predictions."""
-        baseline, drift = self.baseline, self.deployment.drift
-        self.drift_observer = None
-        # What the old watch knew of the inputs holds until the new one has looked, or until nobody asks for one.
-        self._standing = () if self.deployment.baseline is None and baseline is None else None
-        if baseline is not None:
-            self.drift_observer = DriftObserver(
-                baseline,
-                bucket_s=drift.bucket_s,
-                false_alarm_days=drift.false_alarm_days,
-                tolerance=drift.tolerance,
-                now=now,
-            )
-        self._began, self._look_at = now, now + drift.bucket_s
-        self._answers_before = self.unread_answers.total()
-        self._names = self.deployment.payload.features or tuple(
-            feature.name for feature in (baseline.features if baseline is not None else ())
-        )
+        self.truths = Truths(self.state.champion, self.baseline, now)
+        self.inputs = InputWatch(self.deployment, self.baseline, now, stakes=self.truths.stakes)
+        self._answers_before = self._reader.unread_answers.total()
 
     # --- facts come in ---------------------------------------------------------------------------------------
 
     def fold(self, exchange: Exchange) -> list[DecisionRow]:
         """One exchange; the rows to keep until their outcomes come."""
-        champion = self._prediction(exchange.champion)
+        read = self._reader.prediction
+        champion = read(exchange.champion, exchange.path)
         predictions = {} if champion is None else {exchange.champion.version: champion}
         for leg in exchange.shadows:
-            said = self._prediction(leg)
+            said = read(leg, exchange.path)
             if said is not None:
                 predictions[leg.version] = said
         for version, said in predictions.items():
             self.quality.fold_predicted(version, said.rows)
         current = exchange.generation == self.state.generation
-        if current:
-            self._sample(exchange, champion)
+        if (
+            current
+            and self.inputs.observer is not None
+            and self.inputs.fold(exchange, self._reader.features(exchange), champion)
+        ):
+            self.truths.fold(champion)
         if current and not self.void:
             for leg in exchange.shadows:
                 comparison = self.comparisons.get(leg.version)
@@ -147,40 +136,6 @@ class DeploymentWatch:
                 self.paired.fold_predicted(version, said.rows)
         evidence = exchange if not self.void else msgspec.structs.replace(exchange, generation=VOID)
         return rows_of(evidence, predictions)
-
-    def _sample(self, exchange: Exchange, champion: Prediction | None) -> None:
-        if self.drift_observer is None:
-            return
-        deployment = self.deployment
-        try:
-            rows, features = read_features(
-                deployment.protocol, exchange.content_type, exchange.content_encoding, exchange.body, self._names
-            )
-        except Undecodable as fault:
-            self.unread_requests[fault.reason] += 1
-            self.drift_observer.count_undecodable()
-            return
-        if self._budget.admits(exchange.request_id, rows, exchange.at):
-            self.drift_observer.fold(Sample(exchange.request_id, exchange.at, rows, features, champion))
-        else:
-            self.drift_observer.pass_over(rows)
-
-    def _prediction(self, leg: Leg) -> Prediction | None:
-        answer: Answer | None = leg.answer
-        if answer is None or leg.error is not None:
-            return None
-        deployment = self.deployment
-        try:
-            return read_prediction(
-                deployment.protocol,
-                answer.content_type,
-                answer.content_encoding,
-                answer.body,
-                deployment.payload.prediction,
-            )
-        except Undecodable as fault:
-            self.unread_answers[fault.reason] += 1
-            return None
 
     def fold_counts(self, worker: str, counts: ShadowCounts, now: float) -> None:
         """A worker's cumulative counts of copies; the difference to the last ones is what is new."""
@@ -214,17 +169,13 @@ class DeploymentWatch:
             self.paired.fold_row(joined.champion, said, joined.outcome, joined.replaces)
 
     def tick(self, now: float) -> None:
-        """Once a second: closes the drift bucket when it is due, and looks at what it says."""
-        if self.drift_observer is None:
-            return
-        changed = self.drift_observer.tick(now)
-        if not changed and now < self._look_at:
-            return
-        self._look_at = now + min(self.deployment.drift.bucket_s, _LOOK_S)
-        report = self.drift_observer.report("training")
-        looked = now >= self._began + self.deployment.drift.bucket_s and report.rows_sampled > 0
-        if looked or self._standing is not None:
-            self._standing = alarms_in(report)
+        """Once a second: judges the drift buckets that are due, and looks at what that says."""
+        self.truths.look(self.quality, now)
+        self.inputs.tick(now, self.state.watch_until)
+
+    def freeze_reference(self, now: float) -> None:
+        """Makes the newest live rows what drift is measured against. Raises Refused where they are no measure."""
+        self.inputs.freeze_reference(now)
 
     # --- what is known ---------------------------------------------------------------------------------------
 
@@ -236,31 +187,45 @@ class DeploymentWatch:
     def alarms(self, now: float) -> tuple[AlarmChange, ...]:
         """Every alarm that is known to hold now."""
         silent = (silence.alarm(now) for silence in self._silences.values())
-        return (*(self._standing or ()), *(alarm for alarm in silent if alarm is not None))
+        known = (*(self.inputs.standing or ()), *self.truths.alarms())
+        return (*as_one_story(known), *(alarm for alarm in silent if alarm is not None))
 
     @property
     def inputs_known(self) -> bool:
         """False while a new watch on the inputs has not looked yet: none of their alarms can be called over."""
-        return self._standing is not None
+        return self.inputs.standing is not None
 
     @property
     def undecodable(self) -> dict[str, int]:
         """Bodies that could not be read, by reason; those of answers are told apart."""
-        return dict(self.unread_requests) | {f"answer_{why}": n for why, n in self.unread_answers.items()}
+        reader = self._reader
+        return dict(reader.unread_requests) | {f"answer_{why}": n for why, n in reader.unread_answers.items()}
 
     @property
     def watched_rows(self) -> int:
         """Live rows that were read and counted against the present baseline."""
         return self.drift_observer.rows_sampled if self.drift_observer is not None else 0
 
+    @property
+    def drift_observer(self) -> DriftObserver | None:
+        """The watch on inputs and predictions; None without a baseline."""
+        return self.inputs.observer
+
+    @property
+    def kept_rows(self) -> KeptRows:
+        """The newest sampled rows with their values, where the settings keep any."""
+        return self.inputs.kept_rows
+
     def drift(self, against: Literal["training", "recent"] = "training") -> DriftReport:
-        """Live against training, or the last buckets against all before. Without a baseline nothing is judged."""
-        answers = self.unread_answers.total() - self._answers_before
-        if self.drift_observer is not None:
-            report = self.drift_observer.report(against)
+        """Live against training, or against healthy live traffic. Without a baseline nothing is judged."""
+        answers = self._reader.unread_answers.total() - self._answers_before
+        report = self.inputs.report(against)
+        if report is not None:
             beside_version = self.deployment.baseline in (None, "registry")
             return msgspec.structs.replace(
                 report,
+                weighted=self.truths.weighted(report),
+                severity=self.inputs.severity if against == "training" else report.severity,
                 undecodable=report.undecodable + answers,
                 # One from the registry need not name the version that it lies beside.
                 baseline_model=report.baseline_model or (self.deployment.name if beside_version else None),
@@ -288,8 +253,8 @@ class DeploymentWatch:
             generation=self.state.generation,
             baseline_digest=_digest(self.baseline),
             seen=self._counts.seen,
-            unread_requests=dict(self.unread_requests),
-            unread_answers=dict(self.unread_answers),
+            unread_requests=dict(self._reader.unread_requests),
+            unread_answers=dict(self._reader.unread_answers),
             answers_before=self._answers_before,
             silences=list(self._silences.values()),
             addresses=_addresses(self.deployment, self.state),
@@ -297,6 +262,7 @@ class DeploymentWatch:
         saved = [Snapshot(name, "memory", msgspec.msgpack.encode(memory), now)]
         if self.drift_observer is not None:
             saved.append(Snapshot(name, "drift", self.drift_observer.snapshot(), now))
+        saved.append(Snapshot(name, "truths", self.truths.snapshot(), now))
         saved += [Snapshot(name, f"comparison/{v}", o.snapshot(), now) for v, o in self.comparisons.items()]
         return saved
 
@@ -312,8 +278,9 @@ class DeploymentWatch:
             memory = msgspec.msgpack.decode(saved["memory"].blob, type=_Memory)
         except ValueError as error:
             return (f"memory: {error}",)
-        self.unread_requests, self.unread_answers = Counter(memory.unread_requests), Counter(memory.unread_answers)
-        self._answers_before = self.unread_answers.total()
+        reader = self._reader
+        reader.unread_requests, reader.unread_answers = Counter(memory.unread_requests), Counter(memory.unread_answers)
+        self._answers_before = reader.unread_answers.total()
         if memory.generation != self.state.generation:
             return ()
         self._counts = CopyCounts(memory.seen)
@@ -324,7 +291,8 @@ class DeploymentWatch:
         same = {version for version, address in addresses if then is None or then.get(version) == address}
         kept = {f"comparison/{v}": observer.restore for v, observer in self.comparisons.items() if v in same}
         if self.drift_observer is not None and memory.baseline_digest == _digest(self.baseline):
-            kept["drift"] = self.drift_observer.restore
+            kept["drift"] = self.inputs.restore
+        kept["truths"] = self.truths.restore
         for name in kept.keys() & saved.keys():
             try:
                 kept[name](saved[name].blob)
@@ -333,8 +301,12 @@ class DeploymentWatch:
             else:
                 if name == "drift":
                     self._answers_before = memory.answers_before
-                    self._standing = alarms_in(self.drift())
         return tuple(faults)
+
+
+def _alike(one: Drift, other: Drift) -> bool:
+    """Whether two settings make the same watch; which features have metrics is no part of it."""
+    return one.model_copy(update={"exported_features": other.exported_features}) == other
 
 
 def _addresses(deployment: Deployment, state: DeploymentState) -> dict[str, Address]:

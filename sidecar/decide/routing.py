@@ -121,19 +121,35 @@ def route(deployment: Deployment, state: DeploymentState, settings: Settings, *,
     )
 
 
+def unserved(deployment: Deployment) -> Route:
+    """The route of a deployment without a champion: its requests are refused, and go to nobody else."""
+    return Route(
+        deployment=deployment.name,
+        match=deployment.path.removesuffix("*"),
+        prefix=deployment.path.endswith("*"),
+        protocol=deployment.protocol,
+        generation=0,
+        champion=Destination("", "", 0, "", None),
+        shadows=(),
+        unserved=True,
+    )
+
+
 def routing_table(
     settings: Settings, states: Mapping[str, DeploymentState], serial: int, switched_off: Collection[str] = ()
 ) -> RoutingTable:
     """The whole table. Unmatched requests go to `upstream`, else to a sole deployment's champion.
 
-    A deployment without a state has no route, and no other one's champion answers in its place. `switched_off` names
-    the deployments whose shadow work is switched off.
+    Requests of a deployment without a state are refused: neither another one's champion nor `upstream` answers in its
+    place. `switched_off` names the deployments whose shadow work is switched off.
     """
-    routed = [d for d in settings.deployments if d.name in states]
-    routes = tuple(route(d, states[d.name], settings, enabled=d.name not in switched_off) for d in routed)
+    routes = tuple(
+        route(d, states[d.name], settings, enabled=d.name not in switched_off) if d.name in states else unserved(d)
+        for d in settings.deployments
+    )
     if settings.upstream is not None:
         upstream: Destination | None = destination("", Target(settings.upstream), settings.upstream_tls)
-    elif len(settings.deployments) == 1 and routes:
+    elif len(routes) == 1 and not routes[0].unserved:
         upstream = msgspec.structs.replace(routes[0].champion, version="", path=None)
     else:
         upstream = None

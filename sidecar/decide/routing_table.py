@@ -85,7 +85,9 @@ class Route(msgspec.Struct, frozen=True):
     """One deployment's inference route. `prefix` is `match` without its star where it had one.
 
     `sticky` names the header, in lower case, whose value decides which copies a fraction takes; empty: the request id.
-    `upgrades` tells whether a WebSocket or another upgrade is tunnelled to the champion.
+    `upgrades` tells whether a WebSocket or another upgrade is tunnelled to the champion. `unserved`: there is no
+    champion yet, `champion` leads nowhere, and requests are refused: what was meant for this model is no other
+    server's to answer.
     """
 
     deployment: str
@@ -97,6 +99,7 @@ class Route(msgspec.Struct, frozen=True):
     shadows: tuple[Shadow, ...]
     sticky: str = ""
     upgrades: bool = False
+    unserved: bool = False
 
 
 class Bounds(msgspec.Struct, frozen=True):

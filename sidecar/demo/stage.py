@@ -71,6 +71,7 @@ def write_config(folder: Path, port: int, admin_port: int) -> Path:
                 "challengers": [{"version": CHALLENGER, "url": f"unix:{folder / 'model-4.sock'}"}],
                 "baseline": "registry",
                 "drift": {"bucket_s": 1},
+                "sampling": {"keep_rows": 256},  # the payments are made up; so a named cause can be proven
                 "gates": {
                     "pairs": {"min": 2000},
                     "duration": {"min_hours": 0.002},

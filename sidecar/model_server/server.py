@@ -35,6 +35,8 @@ BODY_LIMIT_BYTES = 100 * 1024 * 1024
 # About 128 rows of nine features, measured at under a millisecond: what the event loop may be kept waiting.
 INLINE_BODY_BYTES = 8 * 1024
 SHUTDOWN_TIMEOUT_S = 10.0
+# Connections that wait to be accepted. On a Unix socket one more is refused at once, where TCP would try again.
+BACKLOG = 2048
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -183,9 +185,9 @@ async def _bind(runner: web.AppRunner, address: Address) -> str:
     try:
         if address.unix:
             _refuse_live_socket(address.unix)
-            await web.UnixSite(runner, address.unix).start()
+            await web.UnixSite(runner, address.unix, backlog=BACKLOG).start()
             return str(address)
-        await web.TCPSite(runner, address.host, address.port).start()
+        await web.TCPSite(runner, address.host, address.port, backlog=BACKLOG).start()
     except OSError as fault:
         raise ModelServerError(f"cannot listen on {address}: {_reason(fault)}") from fault
     bound = msgspec.structs.replace(address, port=runner.addresses[0][1])

@@ -24,6 +24,7 @@ _ACTIONS = {
     "timeout": "The challenger is not reached in time: give it more capacity, or a smaller fraction.",
     "queue_full": "Copies come faster than they can be sent: give the challenger a smaller fraction.",
     "bytes_full": "Copies hold too much memory: raise limits.mirror_bytes, or give the challenger a smaller fraction.",
+    "stateful": "Requests belong to sequences or to shared memory, which only one server may get: compare offline.",
     "body_too_large": "Every body is too large to be copied: raise limits.mirror_body_bytes.",
 }
 _ACTION = "Look at the challenger's server and at the workers' log; callers are not affected."

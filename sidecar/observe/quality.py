@@ -142,6 +142,11 @@ class QualityObserver:
         """One version on all its rows with an outcome."""
         return _report(version, self._predicted.get(version, 0), self._tallies.get(version, Tally()))
 
+    def errors(self, version: str) -> tuple[int, int]:
+        """Wrong rows and judged rows of one version; rows that can be neither right nor wrong are in none."""
+        counts = self._tallies.get(version, Tally()).counts
+        return counts.n - counts.correct, counts.n
+
     def paired(self, champion: str, challenger: str) -> PairedQuality:
         """Both on the rows that both predicted and whose outcome is known; `matched` = better + worse + same."""
         pair = self._pairs.get((champion, challenger), _Pair())

@@ -1,92 +1,79 @@
-"""One column (a feature or the prediction) watched against its baseline: counts, evidence, alarm, cause.
+"""One column (a feature, the prediction or the schema) judged against a baseline: evidence, alarm, cause.
 
-Keeps: every row falls into exactly one frozen cell; memory is bounded (64 buckets of counts, log histograms of about
-2,000 recent rows); an alarm stays until the evidence for it is gone: 30 buckets with rows in a run in which neither
-a bucket nor the run as a whole speaks against the tolerance (E < 20), and the run speaks for it (E < 1).
-Does not: know of other columns or of time beyond the buckets it is given.
-Called by: the drift observer.
+Keeps: only counts of whole buckets are judged; an alarm stays until the evidence for it is gone: 30 buckets with rows
+in a run, holding at least as many rows as had spoken for the alarm, in which neither a bucket nor the run as a whole
+speaks against the tolerance (E < 20), and the run speaks for it (E < 1). So traffic at the border cannot flap.
+Memory is bounded: 64 buckets of counts, log histograms of about 2,000 recent rows.
+Does not: count, know other columns, or know time beyond the buckets it is given. Called by: the judging of a bucket.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from registry_client.baseline import FeatureBaseline
-from registry_client.cells import CategoricalCells
-from registry_client.column import Column, category_text, numbers_in
-from registry_client.log_histogram import LogHistogram, LogHistogramDocument
-from sidecar.observe.feature_cause import Moved, feature_cause, printable
+from registry_client.cells import NumericCells
+from registry_client.log_histogram import LogHistogram
+from sidecar.observe.bucket_counts import NAMES, ColumnPart
+from sidecar.observe.column_document import ColumnAlarm, ColumnDocument, NumbersOfBucket
+from sidecar.observe.feature_cause import Moved, feature_cause
 from sidecar.observe.frequent_values import FrequentValues
+from sidecar.observe.number_counts import HeldNumbers
 from sidecar.reports import Cause
-from sidecar.stats.edetector import MOST_BUCKETS, EDetector, EDetectorState
+from sidecar.stats.edetector import MOST_BUCKETS, EDetector
 from sidecar.stats.tolerance import effective_tolerance
 
 Counts = NDArray[np.int64]
+Explain = Callable[[FeatureBaseline, Moved, float], Cause]
 
 QUIET_BUCKETS = 30
 _LOG_LOUD = math.log(20.0)
 _ROWS_HELD = 2_000
+# Once an alarm is open its rows are held together, which takes less memory: so many, since mixtures need them.
+_ROWS_TOGETHER = 6_000
+_BUCKETS_APART = 8
+_MOST_BETWEEN_LOOKS = 16
 _FEWEST_ROWS = 50  # naming says nothing on fewer
-_NAMES = 16
-_TYPE_NAMES = {str: "text", bool: "boolean", list: "list", tuple: "list", dict: "object"}
-
-
-class NumbersOfBucket(msgspec.Struct, frozen=True):
-    """Log histogram of one closed bucket; `started_at` in seconds since the epoch."""
-
-    started_at: float
-    numbers: LogHistogramDocument
-
-
-class ColumnAlarm(msgspec.Struct, frozen=True):
-    """An open alarm: since when, why, and the run of quiet buckets that may end it."""
-
-    since: float
-    cause: Cause | None
-    quiet_buckets: int
-    quiet_counts: tuple[int, ...]
-
-
-class ColumnDocument(msgspec.Struct, frozen=True):
-    """All that a watched column keeps over a restart."""
-
-    detector: EDetectorState
-    opened_at: float
-    open_counts: tuple[int, ...]
-    open_numbers: LogHistogramDocument
-    recent: tuple[NumbersOfBucket, ...]
-    unseen: tuple[tuple[str, int], ...]
-    frequent: tuple[tuple[float, int], ...]
-    wrong_types: tuple[tuple[str, int], ...]
-    alarm: ColumnAlarm | None
+_FREQUENT_SHARE = 0.05
 
 
 class WatchedColumn:
-    """`names_causes` False: the prediction, whose shift is reported but not explained."""
+    """`explain` None: a shift is reported but not explained, as that of the prediction."""
 
     def __init__(
-        self, baseline: FeatureBaseline, *, tolerance: float, threshold: float, now: float, names_causes: bool = True
+        self,
+        baseline: FeatureBaseline,
+        *,
+        tolerance: float,
+        threshold: float,
+        now: float,
+        explain: Explain | None = feature_cause,
     ) -> None:
         self.baseline = baseline
         self.cells = baseline.cells
-        self.labels = self.cells.labels
-        filled = sum(count > 0 for count in baseline.counts)
-        self.baseline_error = effective_tolerance(0.0, baseline.n, filled)
-        self.tolerance = effective_tolerance(tolerance, baseline.n, filled)
-        self.detector = EDetector(baseline.counts, self.tolerance, threshold, now=now)
-        self._names_causes = names_causes
-        self._opened_at = now
-        self._open = np.zeros(self.cells.size, dtype=np.int64)
-        self._open_numbers = LogHistogram()
-        self._recent: list[tuple[float, LogHistogram]] = []
-        self._unseen = FrequentValues[str](_NAMES)
-        self._frequent = FrequentValues[float](_NAMES)
+        self.baseline_error = tolerance_of(baseline, 0.0, natural=0.0)
+        self.tolerance = tolerance_of(baseline, tolerance, natural=baseline.natural_variation)
+        self.detector = EDetector(
+            baseline.counts,
+            self.tolerance,
+            threshold,
+            now=now,
+            overdispersion=baseline.overdispersion,
+            ordered=ordered_cells(baseline),
+        )
+        self._explain_with = explain
+        self._recent: list[tuple[float, HeldNumbers]] = []
+        self._unseen = FrequentValues[str](NAMES)
+        self._frequent = FrequentValues[float](NAMES)
         self._wrong_types: Counter[str] = Counter()
+        self._lengths: Counter[int] = Counter()
+        self._absent = 0
         self._alarm: ColumnAlarm | None = None
 
     @property
@@ -101,156 +88,243 @@ class WatchedColumn:
 
     @property
     def shown(self) -> Counts:
-        """Counts to report: since the onset while alarmed (64 buckets at most), else since counting began."""
-        closed = self.detector.total if self._alarm is None else self.detector.since(self._alarm.since)
-        return closed + self._open
+        """Closed counts to report: since the onset while alarmed (64 buckets at most), else since the beginning."""
+        return self.detector.total if self._alarm is None else self.detector.since(self._alarm.since)
 
     @property
     def overlay(self) -> Counts:
-        """Counts of about the last 64 buckets with rows, or since the onset while alarmed."""
-        closed = self.detector.recent(MOST_BUCKETS) if self._alarm is None else self.detector.since(self._alarm.since)
-        return closed + self._open
+        """Closed counts of about the last 64 buckets with rows, or since the onset while alarmed."""
+        return self.detector.recent(MOST_BUCKETS) if self._alarm is None else self.detector.since(self._alarm.since)
 
-    def count(self, column: Column) -> None:
-        """Counts the values of some rows into the open bucket."""
-        counts = self.cells.count(column)
-        self._open += counts
-        if counts[self.cells.wrong_type_index]:
-            self._count_types(column)
-        if isinstance(self.cells, CategoricalCells):
-            if counts[self.cells.unseen_index]:
-                for text, count in self.cells.unseen(column).most_common(_NAMES):
-                    self._unseen.add(printable(text), count)
-            return
-        numbers, _ = numbers_in(column)
-        self._open_numbers.update(numbers[~np.isnan(numbers)])
-        distinct, repeats = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
-        for index in np.flatnonzero(repeats >= max(2.0, 0.05 * len(column))):
-            self._frequent.add(float(distinct[index]), int(repeats[index]))
-
-    def close(self, now: float) -> bool:
-        """Closes the open bucket at `now`; whether the alarm began, ended, or changed its cause."""
-        bucket, started_at = self._open, self._opened_at
-        self.detector.close(bucket, now)
-        self._opened_at = now
-        self._open = np.zeros(self.cells.size, dtype=np.int64)
-        if not bucket.any():
+    def judge(self, part: ColumnPart, started_at: float, ended_at: float) -> bool:
+        """Takes one bucket that the detector has closed; whether the alarm began or ended."""
+        if not part.counts.any():
             return False
-        self._hold_numbers(started_at)
+        self._fade()
+        self._remember(part, started_at)
         before = self._alarm
         if before is None:
             if not self.detector.alarm:
-                self._fade()
                 return False
-            nothing = (0,) * self.cells.size
-            self._alarm = ColumnAlarm(self.detector.onset, None, 0, nothing)
+            onset = self.detector.onset
+            self._alarm = ColumnAlarm(onset, None, 0, (0,) * self.cells.size, self._rows_since(onset))
         else:
-            self._alarm = self._after_bucket(before, bucket)
+            self._alarm = self._after_bucket(before, part.counts)
             if self._alarm is None:
-                self.detector.reset(now)
-                self._fade()
+                self.detector.reset(ended_at)
                 return True
-        self._explain()
-        self._fade()
-        return before is None or _identity(before.cause) != _identity(self._alarm.cause)
+        self._alarm = msgspec.structs.replace(self._alarm, buckets=self._alarm.buckets + 1)
+        return before is None
 
-    def to_document(self) -> ColumnDocument:
-        """All of it, for the snapshot."""
+    @property
+    def explanation_due(self) -> bool:
+        """Whether another look for the cause may tell more: when rows since the onset have about doubled."""
+        alarm = self._alarm
+        if alarm is None or self._explain_with is None:
+            return False
+        return alarm.buckets >= min(2 * alarm.looked_at, alarm.looked_at + _MOST_BETWEEN_LOOKS)
+
+    @property
+    def looked_at(self) -> int:
+        """How many buckets the open alarm had at the last look for its cause; 0 before the first."""
+        return self._alarm.looked_at if self._alarm is not None else 0
+
+    def explain(self) -> bool:
+        """Looks for the cause of the open alarm; whether it is another one now."""
+        if self._alarm is None:
+            return False
+        before = self._alarm.cause
+        self._explain()
+        self._alarm = msgspec.structs.replace(self._alarm, looked_at=self._alarm.buckets)
+        return not _same(before, self._alarm.cause)
+
+    def evidence(self) -> Moved | None:
+        """What is known since the onset of the open alarm; None where nothing is open or explained here."""
+        if self._alarm is None or self._explain_with is None:
+            return None
+        since = self._alarm.since
+        return self._moved(math.nextafter(since, math.inf), _FEWEST_ROWS) or self._moved(since, 0)
+
+    def take_cause(self, cause: Cause) -> bool:
+        """Takes a cause that another look has found, as long as an alarm is open; whether it is news."""
+        if self._alarm is None or (self._alarm.cause is not None and self._alarm.cause.confirmed):
+            return False
+        before, self._alarm = self._alarm, msgspec.structs.replace(self._alarm, cause=cause)
+        return not _same(before.cause, cause)
+
+    def confirm(self, cause: Cause) -> None:
+        """Takes the open alarm's cause with what was proved of it; another cause than the known one is left."""
+        if self._alarm is not None and _same(self._alarm.cause, cause):
+            self._alarm = msgspec.structs.replace(self._alarm, cause=cause)
+
+    def shift(self, seconds: float) -> None:
+        """Dates everything so much later or earlier: the clock was set."""
+        self.detector.shift(seconds)
+        self._recent = [(started_at + seconds, held) for started_at, held in self._recent]
+        if self._alarm is not None:
+            self._alarm = msgspec.structs.replace(self._alarm, since=self._alarm.since + seconds)
+
+    def to_document(self, *, name_values: bool = True) -> ColumnDocument:
+        """All of it, for the snapshot; without `name_values` no value of a row is in it."""
+        alarm = self._alarm
+        if alarm is not None and alarm.cause is not None and not name_values:
+            nameless = msgspec.structs.replace(alarm.cause, value=None, values=())
+            alarm = msgspec.structs.replace(alarm, cause=nameless)
         return ColumnDocument(
             detector=self.detector.snapshot(),
-            opened_at=self._opened_at,
-            open_counts=tuple(self._open.tolist()),
-            open_numbers=self._open_numbers.to_document(),
-            recent=tuple(NumbersOfBucket(started_at, held.to_document()) for started_at, held in self._recent),
-            unseen=self._unseen.pairs(),
-            frequent=self._frequent.pairs(),
-            wrong_types=tuple(self._wrong_types.items()),
-            alarm=self._alarm,
+            recent=tuple(NumbersOfBucket.of(started_at, held) for started_at, held in self._recent),
+            unseen=self._unseen.pairs() if name_values else (),
+            frequent=self._frequent.pairs() if name_values else (),
+            wrong_types=dict(self._wrong_types),
+            lengths=dict(self._lengths),
+            absent=self._absent,
+            alarm=alarm,
         )
 
     def restore(self, document: ColumnDocument) -> None:
         """Takes up a document; ValueError where it does not fit these cells."""
-        quiet = document.alarm.quiet_counts if document.alarm else document.open_counts
-        if not len(document.open_counts) == len(quiet) == self.cells.size or min(document.open_counts) < 0:
+        if document.alarm is not None and len(document.alarm.quiet_counts) != self.cells.size:
             raise ValueError(f"the snapshot of {self.baseline.name!r} was not made with these cells")
-        recent = [(held.started_at, LogHistogram.from_document(held.numbers)) for held in document.recent]
-        open_numbers = LogHistogram.from_document(document.open_numbers)
+        recent = [(held.started_at, held.numbers()) for held in document.recent]
         self.detector.restore(document.detector)
-        self._opened_at = document.opened_at
-        self._open = np.asarray(document.open_counts, dtype=np.int64)
-        self._open_numbers, self._recent = open_numbers, recent
-        self._unseen = FrequentValues(_NAMES, document.unseen)
-        self._frequent = FrequentValues(_NAMES, document.frequent)
-        self._wrong_types = Counter(dict(document.wrong_types))
+        self._recent = recent
+        self._unseen = FrequentValues(NAMES, document.unseen)
+        self._frequent = FrequentValues(NAMES, document.frequent)
+        self._wrong_types = Counter(document.wrong_types)
+        self._lengths = Counter(document.lengths)
+        self._absent = document.absent
         self._alarm = document.alarm
+
+    def _rows_since(self, onset: float) -> int:
+        """Rows that spoke for an alarm: those since its onset, or all where it is older than what is held."""
+        rows = int(self.detector.since(onset).sum())
+        held = int(self.detector.recent(MOST_BUCKETS).sum())
+        return rows if rows < held else int(self.detector.total.sum())
 
     def _after_bucket(self, alarm: ColumnAlarm, bucket: Counts) -> ColumnAlarm | None:
         """The alarm after one more bucket with rows; None once it is over."""
         run = np.asarray(alarm.quiet_counts, dtype=np.int64) + bucket
-        alone, together = self.detector.test.log_e(np.vstack([bucket, run]), self.tolerance)
+        weighed = np.vstack([bucket, run]) / self.detector.overdispersion
+        alone, together = self.detector.test.log_e(weighed, self.tolerance)
         if max(alone, together) >= _LOG_LOUD:
             return msgspec.structs.replace(alarm, quiet_buckets=0, quiet_counts=(0,) * self.cells.size)
         buckets = alarm.quiet_buckets + 1
-        if buckets >= QUIET_BUCKETS and together < 0:
+        if buckets >= QUIET_BUCKETS and together < 0 and int(run.sum()) >= alarm.rows:
             return None
         return msgspec.structs.replace(alarm, quiet_buckets=buckets, quiet_counts=tuple(run.tolist()))
 
     def _explain(self) -> None:
         """Looks for the cause; one that was named stays, and only its share is kept up to date."""
-        if self._alarm is None or not self._names_causes:
+        if self._alarm is None or self._explain_with is None:
             return
         since, known = self._alarm.since, self._alarm.cause
         # The onset's own bucket holds rows from before the change too: later ones tell the share.
-        found = self._cause_from(math.nextafter(since, math.inf))
+        found = self._cause_from(math.nextafter(since, math.inf), _FEWEST_ROWS)
         if known is not None and known.kind != "unexplained":
-            if _identity(found) == _identity(known) and self._alarm.quiet_buckets == 0:
+            if found is not None and _same(found, known) and self._alarm.quiet_buckets == 0 and not known.confirmed:
                 self._alarm = msgspec.structs.replace(self._alarm, cause=found)
             return
         if found is None or found.kind == "unexplained":
-            found = self._cause_from(since, fewest_rows=0)
+            found = self._cause_from(since, 0)
         self._alarm = msgspec.structs.replace(self._alarm, cause=found)
 
-    def _cause_from(self, start: float, fewest_rows: int = _FEWEST_ROWS) -> Cause | None:
+    def _cause_from(self, start: float, fewest_rows: int) -> Cause | None:
         """The cause that buckets begun at or after `start` support; None where they hold too few rows."""
+        moved = self._moved(start, fewest_rows)
+        if moved is None or self._explain_with is None:
+            return None
+        return self._explain_with(self.baseline, moved, self.tolerance)
+
+    def _moved(self, start: float, fewest_rows: int) -> Moved | None:
         counts = self.detector.since(start)
-        if counts.sum() < fewest_rows:
+        if counts.sum() < max(fewest_rows, 1):
             return None
         numbers = LogHistogram()
         for started_at, held in self._recent:
             if started_at >= start:
-                numbers.merge(held)
-        moved = Moved(
+                numbers.merge(held.histogram())
+        unseen = dict(sorted(self._unseen.pairs(), key=lambda pair: (-pair[1], pair[0])))
+        return Moved(
             counts=counts,
             numbers=numbers,
-            frequent=self._frequent.top(_NAMES),
-            unseen=self._unseen.top(_NAMES),
+            frequent=(*self._atoms_in(counts), *self._frequent.top(NAMES)),
+            unseen=tuple(unseen),
             wrong_type=max(self._wrong_types, key=self._wrong_types.__getitem__, default=None),
+            unseen_rows=tuple(unseen.values()),
+            absent=self._absent_of(counts),
+            lengths=tuple(sorted(self._lengths)),
+            types=dict(self._wrong_types),
         )
-        return feature_cause(self.baseline, moved, self.tolerance)
 
-    def _hold_numbers(self, started_at: float) -> None:
-        if self._open_numbers.total:
-            self._recent.append((started_at, self._open_numbers))
-            self._open_numbers = LogHistogram()
-        while len(self._recent) > 1 and (
-            len(self._recent) > MOST_BUCKETS or sum(held.total for _, held in self._recent[1:]) >= _ROWS_HELD
-        ):
+    def _absent_of(self, counts: Counts) -> int:
+        """Missing values among `counts` whose key was absent. Older ones fade: the newest bucket tells the share."""
+        gap = self.cells.missing_index
+        newest = int(self.detector.recent(1)[gap])
+        return int(counts[gap]) * min(self._absent, newest) // newest if newest else 0
+
+    def _atoms_in(self, counts: Counts) -> tuple[float, ...]:
+        """Numbers with a cell of their own that make up 5 % of the rows: their counts are exact."""
+        if not isinstance(self.cells, NumericCells):
+            return ()
+        enough = _FREQUENT_SHARE * counts.sum()
+        return tuple(atom for cell, atom in self.cells.atom_cells if counts[cell] >= enough)
+
+    def _remember(self, part: ColumnPart, started_at: float) -> None:
+        if self._explain_with is None:
+            return  # only naming needs more than the cells
+        odd = part.oddities
+        for text, count in odd.unseen:
+            self._unseen.add(text, count)
+        for value, count in odd.frequent:
+            self._frequent.add(value, count)
+        self._wrong_types.update(odd.types)
+        self._lengths.update(odd.lengths)
+        self._absent += odd.absent
+        if part.numbers is not None and part.numbers.counts.size:
+            self._hold(started_at, part.numbers)
+        while len(self._recent) > 1 and sum(held.total for _, held in self._recent[1:]) >= _ROWS_HELD:
             del self._recent[0]
+
+    def _hold(self, started_at: float, numbers: HeldNumbers) -> None:
+        """Holds a bucket's numbers by themselves, or with those before where all came after an open alarm's onset."""
+        if self._alarm is not None and self._recent:
+            at, last = self._recent[-1]
+            if at > self._alarm.since and last.total < _ROWS_TOGETHER:
+                self._recent[-1] = at, last.plus(numbers)
+                return
+        self._recent.append((started_at, numbers))
+        if len(self._recent) > _BUCKETS_APART:
+            # Older ones together: from an onset among them on they are left out, which the rows since make good.
+            (at, oldest), (_, next_one) = self._recent[:2]
+            self._recent[:2] = [(at, oldest.plus(next_one))]
 
     def _fade(self) -> None:
         self._unseen.fade()
         self._frequent.fade()
+        self._absent //= 2
         self._wrong_types = Counter({name: count // 2 for name, count in self._wrong_types.items() if count > 1})
-
-    def _count_types(self, column: Column) -> None:
-        numeric = self.baseline.kind == "numeric"
-        for value in column[:_ROWS_HELD]:
-            plain = value.item() if isinstance(value, np.generic) else value
-            wrong = isinstance(plain, (str, bool)) if numeric else category_text(plain) is None
-            if wrong or isinstance(plain, (list, tuple, dict)):
-                self._wrong_types[_TYPE_NAMES.get(type(plain), "another type")] += 1
+        self._lengths = Counter({length: count // 2 for length, count in self._lengths.items() if count > 1})
 
 
-def _identity(cause: Cause | None) -> tuple[object, ...] | None:
-    """What makes two causes the same although their shares differ."""
-    return None if cause is None else (cause.kind, cause.factor, cause.offset, cause.value, cause.type_to)
+def tolerance_of(baseline: FeatureBaseline, tolerance: float, natural: float) -> float:
+    """The effective tolerance in nats against a baseline of this size."""
+    filled = sum(count > 0 for count in baseline.counts)
+    return effective_tolerance(tolerance, baseline.n, filled, natural, overdispersion=baseline.overdispersion)
+
+
+def ordered_cells(baseline: FeatureBaseline) -> int:
+    """How many of the first cells ascend: those of numbers."""
+    return baseline.cells.missing_index if baseline.kind == "numeric" else 0
+
+
+def _same(one: Cause | None, other: Cause | None) -> bool:
+    """Whether two causes are the same although their shares differ; a value that was not kept is no difference."""
+    if one is None or other is None:
+        return one is other
+    if None not in (one.value, other.value) and one.value != other.value:
+        return False
+    return _identity(one) == _identity(other)
+
+
+def _identity(cause: Cause) -> tuple[object, ...]:
+    return cause.kind, cause.factor, cause.offset, cause.type_to, cause.with_, cause.name

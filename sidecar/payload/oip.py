@@ -1,160 +1,82 @@
-"""Open Inference Protocol V2 (JSON): feature columns of a request, labels and scores of an answer.
+"""Open Inference Protocol V2 in JSON: feature columns of a request, labels and scores of an answer.
 
-Invariant: a tensor with one column is a feature under its own name; a wide tensor's columns are named from outside
-where the count fits, else NAME[0], NAME[1] ... Never guessed: rows that disagree between tensors are refused.
-Does not read binary or gRPC tensors, nor Triton's classification strings. Called by `reading`.
-The protocol's table of forms: `Open Inference Protocol V2`, REST.
+Invariant: only what is on the wire is read; tensors in shared memory are named as such. `parameters` carry no values.
+Does not read binary tensors (`oip_binary` does) nor gRPC. Called by `reading`.
+Source: Open Inference Protocol V2, "Inference", REST; Triton, "Classification" and "System shared memory" extensions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
-from sidecar.payload.tensor import FLOATS, MOST_COLUMNS, Tensor, read_tensor
+from sidecar.payload.columns import Columns
+from sidecar.payload.naming import columns_of
+from sidecar.payload.outputs import classified, prediction_of
+from sidecar.payload.tensor import DATATYPES, MOST_COLUMNS, Tensor, shape_of, shaped
 from sidecar.payload.undecodable import Undecodable
-from sidecar.records import Column, Prediction
-
-_SCORE_NAMES = frozenset({"score", "scores", "probability", "probabilities", "proba", "probas"})
-_SCORE_ENDINGS = ("_proba", "_probas", "_probability", "_probabilities", "_score", "_scores")
-_LABEL_NAMES = frozenset({"label", "labels", "class", "classes"})
-_LABEL_ENDINGS = ("_label", "_labels", "_class", "_classes")
-_PREDICT_NAMES = frozenset({"predict", "prediction", "predictions"})
+from sidecar.records import Prediction
 
 
-def features(document: object, names: tuple[str, ...]) -> tuple[int, dict[str, Column]]:
-    """Rows and columns of a request's `inputs`. `names` are the features in order, for tensors without names."""
-    tensors = _tensors(document, "inputs")
-    if sum(tensor.width for tensor in tensors) > MOST_COLUMNS:
-        raise Undecodable("too_large")
-    if len({tensor.rows for tensor in tensors}) != 1:
-        raise Undecodable("shape")
-    column_names = _column_names(tensors, names)
-    columns = [column for tensor in tensors for column in tensor.columns()]
-    if len(set(column_names)) < len(columns):
-        raise Undecodable("shape")  # two columns under one name
-    return tensors[0].rows, dict(zip(column_names, columns, strict=True))
+def features(document: object, names: tuple[str, ...]) -> Columns:
+    """Columns of a request's `inputs`. `names` are the features in order, for tensors without names."""
+    return columns_of([_tensor(entry) for entry in entries(document, "inputs")], names)
 
 
 def prediction(document: object, prediction_name: str | None) -> Prediction:
-    """Labels and scores of an answer's `outputs`.
+    """Labels and scores of an answer's `outputs`."""
+    return prediction_of([batched(_tensor(entry), entry) for entry in entries(document, "outputs")], prediction_name)
 
-    Outputs named like a score and like a label are both kept, the others by datatype. `prediction_name` selects the
-    output that is monitored. Scores are what is monitored where there are any; so a chosen label comes without them.
+
+def entries(document: object, key: str) -> list[Any]:
+    """The tensors' own documents.
+
+    Raises:
+        Undecodable: "protocol" when there are none, "shape" when they are none, "too_large" beyond MOST_COLUMNS.
     """
-    tensors = _tensors(document, "outputs")
-    beside_score = any(_named_score(tensor.name.lower()) for tensor in tensors)
-    scores = [tensor for tensor in tensors if _is_score(tensor, beside_score=beside_score)]
-    labels = [tensor for tensor in tensors if not _is_score(tensor, beside_score=beside_score)]
-    if prediction_name is not None:
-        chosen = [tensor for tensor in tensors if tensor.name == prediction_name]
-        if len(chosen) != 1:
-            raise Undecodable("shape")
-        if _is_score(chosen[0], beside_score=beside_score):
-            scores = chosen
-        else:
-            scores, labels = [], chosen
-    label = next((tensor for tensor in labels if tensor.width == 1), None)
-    score = min(scores, key=_score_rank, default=None)
-    if label is None and score is None:
-        raise Undecodable("shape")
-    if label is not None and score is not None and label.rows != score.rows:
-        raise Undecodable("shape")
-    return Prediction(
-        labels=tuple(map(_label_text, label.values)) if label is not None else None,
-        scores=_scores(score) if score is not None else None,
-    )
-
-
-def _tensors(document: object, key: str) -> list[Tensor]:
-    entries = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(entries, list):
+    found = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(found, list):
         raise Undecodable("protocol")
-    if not entries:
+    if not found:
         raise Undecodable("shape")
-    if len(entries) > MOST_COLUMNS:
+    if len(found) > MOST_COLUMNS:
         raise Undecodable("too_large")
-    return [read_tensor(entry) for entry in entries]
+    return found
 
 
-def _column_names(tensors: Sequence[Tensor], names: tuple[str, ...]) -> list[str]:
-    """A name for every column, tensor by tensor.
+def head_of(entry: Any) -> tuple[str, str, dict[str, Any]]:
+    """A tensor's name, datatype and parameters.
 
-    Names from outside that no tensor bears go to the columns without a name, in order, if their counts are equal.
+    Raises:
+        Undecodable: "protocol" when it is no V2 tensor.
     """
-    known = frozenset(names)
-    claimed = {tensor.name for tensor in tensors if tensor.width == 1 and tensor.name in known}
-    left = [name for name in names if name not in claimed]
-    # A lone tensor of one column is anonymous too; beside others its name is meant, even one that nobody knows.
-    own = claimed if len(tensors) == 1 else {tensor.name for tensor in tensors if tensor.width == 1}
-    nameless = [tensor for tensor in tensors if tensor.width > 1 or tensor.name not in own]
-    fits = len(left) == sum(tensor.width for tensor in nameless)
-    outside = iter(left)
-    given: list[str] = []
-    for tensor in tensors:
-        if fits and (tensor.width > 1 or tensor.name not in own):
-            given.extend(islice(outside, tensor.width))
-        elif tensor.width == 1:
-            given.append(tensor.name)
-        else:
-            given.extend(f"{tensor.name}[{place}]" for place in range(tensor.width))
-    return given
+    if not isinstance(entry, dict):
+        raise Undecodable("protocol")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    if not isinstance(name, str) or not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise Undecodable("protocol")
+    parameters = entry.get("parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
+    if parameters.get("shared_memory_region") is not None:
+        raise Undecodable("shared_memory")
+    return name, datatype, parameters
 
 
-def _is_score(tensor: Tensor, *, beside_score: bool) -> bool:
-    name = tensor.name.lower()
-    if _named_score(name):
-        return True
-    if name in _LABEL_NAMES or name.endswith(_LABEL_ENDINGS):
-        return False
-    if name in _PREDICT_NAMES and beside_score:
-        return False  # scikit-learn's predict beside predict_proba: a class, even where classes are floats
-    return tensor.datatype in FLOATS
+def batched(tensor: Tensor, entry: dict[str, Any]) -> Tensor:
+    """Classification texts without a batch dimension are the top classes of one row."""
+    one_dimension = len(entry["shape"]) == 1 and tensor.rows > 1 and tensor.datatype == "BYTES"
+    if not one_dimension or classified(list(tensor.values)) is None:
+        return tensor
+    return Tensor(tensor.name, tensor.datatype, 1, tensor.rows, tensor.values)
 
 
-def _named_score(name: str) -> bool:
-    return name in _SCORE_NAMES or name.endswith(_SCORE_ENDINGS)
+def _tensor(entry: Any) -> Tensor:
+    """One entry of `inputs` or `outputs`.
 
-
-def _score_rank(tensor: Tensor) -> tuple[bool, bool]:
-    """A name beats a type; one number a row beats a vector, which may as well be an embedding."""
-    return not _named_score(tensor.name.lower()), tensor.width != 1
-
-
-def _scores(tensor: Tensor) -> tuple[float, ...]:
-    """Of two classes the second one's score; of more the top one."""
-    try:
-        values = [_score(value) for value in tensor.values]
-    except (TypeError, ValueError):
-        raise Undecodable("shape") from None
-    if tensor.width <= 1:
-        return tuple(values)
-    if tensor.width == 2:
-        return tuple(values[1::2])
-    starts = range(0, len(values), tensor.width)
-    return tuple(max(values[start : start + tensor.width]) for start in starts)
-
-
-def _score(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if type(value) not in (int, float):
-        raise TypeError
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def _label_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)  # never too many digits: the parser refused those
+    Raises:
+        Undecodable: as `head_of` and `shaped`; "protocol" for binary tensors, which have a size instead of data.
+    """
+    name, datatype, _ = head_of(entry)
+    data = entry.get("data")
+    if data is None:
+        raise Undecodable("protocol")
+    return shaped(name, datatype, shape_of(entry.get("shape")), data)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-# encoding: compressed, or a form of text that is not UTF-8. json: not JSON. protocol: JSON (or something else) that
-# this protocol does not know. shape: tensors that contradict themselves. too_large: more columns than are watched.
-# shared_memory: the values never were on the wire.
-Reason = Literal["encoding", "json", "shape", "protocol", "too_large", "shared_memory"]
+# encoding: a compression that is not known, or broken; text that is not UTF-8. json: not JSON. protocol: JSON (or
+# something else) that this protocol does not know. shape: values that contradict what is said of them, or each other.
+# too_large: more columns, or more unpacked bytes, than are watched. shared_memory: the values never were on the wire.
+# path: `row_path` or `score_path` leads nowhere in it.
+Reason = Literal["encoding", "json", "shape", "protocol", "too_large", "shared_memory", "path"]
 
 
 class Undecodable(Exception):

@@ -80,8 +80,8 @@ class Journey(ConnectionUser):
         route = self.route = plane.route(head.path)
         if self.why is not None:
             self.refuse(self.why)
-        elif route is None:
-            self.refuse(refusal.NO_ROUTE)
+        elif route is None or route.unserved:
+            self.refuse(refusal.NO_ROUTE if route is None else refusal.NO_CHAMPION)
         elif plane.sacrifices.requests:
             plane.tally.sacrificed["requests"] += 1
             self.refuse(refusal.OVERLOADED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def answer_of(head: AnswerHead, body: bytes) -> Answer:
     """What control needs of an answer."""
-    return Answer(head.status, head.content_type, head.content_encoding, body)
+    return Answer(head.status, head.content_type, head.content_encoding, body, head.json_bytes)
 
 
 def error_of(status: int) -> str | None:
@@ -184,6 +184,7 @@ class Gathering:
                 champion,
                 tuple(self._shadows),
                 self._trace(),
+                head.json_bytes,
             )
         )
 

@@ -12,6 +12,7 @@ from sidecar.decide.routing_table import copied
 from sidecar.proxy.access_log import AccessLog
 from sidecar.proxy.gathering import Gathering
 from sidecar.proxy.shadow_leg import ShadowLeg
+from sidecar.wire.one_server import one_server_only
 from sidecar.wire.request_head import RequestHead
 from sidecar.wire.trace_context import TraceContext
 
@@ -78,8 +79,14 @@ class Mirror:
             return None
         gathering = Gathering(plane, route, head, request_id, at, tee.hand_over(), trace)
         try:
-            for challenger in self._due(route, head, request_id):
-                self._copy(gathering, challenger)
+            due = self._due(route, head, request_id)
+            sign = route.tensors if due else None
+            stateful = sign is not None and sign in head.path and one_server_only(gathering.body, head.json_bytes)
+            for challenger in due:
+                if stateful:
+                    challenger.counts.dropped["stateful"] += 1
+                else:
+                    self._copy(gathering, challenger)
         except BaseException:
             gathering.forget()  # nobody else knows of it, so nobody would give back what it holds
             raise

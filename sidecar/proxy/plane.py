@@ -132,6 +132,8 @@ class Plane:
             self.tally.requests(route.deployment, champion.version),
             route.sticky,
             route.upgrades,
+            route.unserved,
+            {"oip": b"", "auto": b"/v2/"}.get(route.protocol),
         )
 
     def _served_upstream(self, table: RoutingTable, kept: dict[PoolKey, Pool]) -> ServedRoute | None:

@@ -16,6 +16,9 @@ class ServedRoute:
 
     Attributes:
         mirrored: exchanges are gathered; False for the upstream.
+        unserved: the deployment has no champion, so its requests are refused.
+        tensors: what a path holds where requests may be of the Open Inference Protocol, whose sequences are one
+            server's; None where none is.
         challengers: of this route; `all_copied` is True when each takes every request.
         own_lines: header lines of an answer, after the request's id.
     """
@@ -30,6 +33,8 @@ class ServedRoute:
         requests: dict[int, RequestCount],
         sticky: str,
         upgrades: bool,
+        unserved: bool = False,
+        tensors: bytes | None = None,
     ) -> None:
         self.deployment: str = deployment
         self.mirrored: bool = bool(deployment)
@@ -42,9 +47,11 @@ class ServedRoute:
         self.all_copied: bool = all(challenger.fraction >= 1.0 for challenger in challengers)
         self.sticky: bytes = sticky.encode()
         self.upgrades: bool = upgrades
+        self.unserved: bool = unserved
+        self.tensors: bytes | None = tensors
         self._requests = requests
         self.own_lines: bytes = b""
-        if deployment:
+        if deployment and not unserved:
             self.own_lines = b"sidecar-model: %s\r\nsidecar-version: %s\r\n" % (
                 deployment.encode(),
                 champion.version.encode(),

@@ -2,8 +2,10 @@
 
 Keeps: while nothing leaves the ball, the mean number of buckets with rows until `alarm` is at least `threshold`,
 for any number of looks. S sums the e-values of a subset of start times, and a subset only lowers S.
+Rows that depend on each other are counted as fewer: every count is divided by the over-dispersion of the held buckets.
 Does not: latch, name a cause, or know of other features (`threshold` pays for their number).
-Called by: the drift observer, once a bucket. Memory: at most 64 rows of counts and one total.
+Called by: the drift observer, once a bucket; `edetectors` closes the bucket of many columns in one sweep.
+Memory: at most 64 rows of counts (4 bytes a cell) and one total.
 Source: Shin, Ramdas & Rinaldo 2024, "E-detectors" (Shiryaev-Roberts form).
 """
 
@@ -16,9 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sidecar.stats.eprocess import TolerantTest
+from sidecar.stats.overdispersion import Overdispersion, take_note
 
 MOST_BUCKETS = 64
-_AGES = (1, 2, 4, 8, 16, 32, 64)
+_AGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+# Most starts that one look weighs: the ages, and everything since the beginning.
+MOST_STARTS = len(_AGES) + 1
+_LARGEST_COUNT = int(np.iinfo(np.uint32).max)
 
 
 class ClosedBucket(msgspec.Struct, frozen=True):
@@ -29,13 +35,17 @@ class ClosedBucket(msgspec.Struct, frozen=True):
 
 
 class EDetectorState(msgspec.Struct, frozen=True):
-    """All that a detector must keep over a restart; the baseline and the settings are given anew."""
+    """All that a detector must keep over a restart; the baseline and the settings are given anew.
+
+    `overdispersion` is what was known of it before the held buckets.
+    """
 
     began_at: float
     opened_at: float
     log_s: float
     total: tuple[int, ...]
     buckets: tuple[ClosedBucket, ...]
+    overdispersion: float = 1.0
 
 
 def threshold(false_alarm_days: float, bucket_s: float, features: int) -> float:
@@ -50,7 +60,11 @@ def threshold(false_alarm_days: float, bucket_s: float, features: int) -> float:
 
 
 class EDetector:
-    """Shiryaev-Roberts sum of tolerant e-processes begun 1, 2, 4 ... 64 buckets ago and at the very start.
+    """Shiryaev-Roberts sum of tolerant e-processes begun 1, 2, 3, 4, 6 ... 64 buckets ago and at the very start.
+
+    `overdispersion` stands in until live buckets tell: the baseline's, which is that of whole days and so too large
+    rather than too small. `ordered`: how many of the first cells ascend (a numeric column's all but missing and wrong
+    type; 0 for a categorical one), see `TolerantTests`.
 
     >>> detector = EDetector([500, 500], tolerance=0.005, threshold=43_200, now=0.0)
     >>> detector.close([52, 48], now=60.0)
@@ -61,43 +75,103 @@ class EDetector:
     (True, 60.0)
     """
 
-    def __init__(self, baseline_counts: ArrayLike, tolerance: float, threshold: float, *, now: float) -> None:
+    def __init__(
+        self,
+        baseline_counts: ArrayLike,
+        tolerance: float,
+        threshold: float,
+        *,
+        now: float,
+        overdispersion: float = 1.0,
+        ordered: int = 0,
+    ) -> None:
         if not threshold > 1:
             raise ValueError(f"a threshold lies above 1, not {threshold}")
         if not (tolerance >= 0 and math.isfinite(tolerance)):
             raise ValueError(f"a tolerance is finite and not negative, not {tolerance}")
-        self.test = TolerantTest(baseline_counts)
-        self._tolerance = tolerance
+        test = TolerantTest(baseline_counts, ordered)  # refuses counts that are none
+        self.baseline, self.ordered, self._cells = test.baseline, ordered, test.cells
+        self._test: TolerantTest | None = None
+        self.tolerance = float(tolerance)
         self._log_threshold = math.log(threshold)
+        self.dependence = Overdispersion(MOST_BUCKETS, overdispersion)
         self.reset(now)
 
+    @property
+    def test(self) -> TolerantTest:
+        """The e-process of this column alone; made when it is first asked for (`EDetectors` has one for all)."""
+        if self._test is None:
+            self._test = TolerantTest(self.baseline, self.ordered)
+        return self._test
+
     def reset(self, now: float) -> None:
-        """Forgets every row: evidence begins anew at `now`."""
+        """Forgets every row: evidence begins anew at `now`. How rows depend on each other is remembered."""
         self._began_at = now
         self._opened_at = now
         self._log_s = -math.inf
-        self._total = np.zeros(self.test.cells, dtype=np.int64)
-        self._buckets: list[ClosedBucket] = []
+        self._total = np.zeros(self._cells, dtype=np.int64)
+        self._counts = np.zeros((0, self._cells), dtype=np.uint32)
+        self._started_at = np.zeros(0)
+        self.dependence = Overdispersion(MOST_BUCKETS, self.dependence.factor)
 
-    def close(self, bucket_counts: ArrayLike, now: float) -> None:
+    def close(self, bucket_counts: ArrayLike, now: float, started_at: float | None = None) -> None:
         """Folds the bucket that ends at `now` (integer counts of shape (B,)) and looks.
 
-        A bucket without rows says nothing: the evidence stays as it was.
+        It began at `started_at`, by default where the last one ended. A bucket without rows says nothing: the
+        evidence stays as it was.
         """
+        if self.fold(self.whole(bucket_counts), now, started_at):
+            take_note([self.dependence], [self.held])
+            self.look(self.test.log_e(self.starts(), self.tolerance))
+
+    def whole(self, bucket_counts: ArrayLike) -> NDArray[np.int64]:
+        """The counts of a bucket as integers of shape (B,); ValueError where they are none."""
         counts = np.asarray(bucket_counts)
-        if counts.shape != (self.test.cells,):
-            raise ValueError(f"a bucket has {self.test.cells} cells, got shape {counts.shape}")
-        if np.any(counts < 0) or np.any(counts != np.floor(counts)):
-            raise ValueError("counts of a bucket are whole numbers, none negative")
-        started_at, self._opened_at = self._opened_at, now
+        if counts.shape != (self._cells,):
+            raise ValueError(f"a bucket has {self._cells} cells, got shape {counts.shape}")
+        if np.any(counts < 0) or np.any(counts > _LARGEST_COUNT) or np.any(counts != np.floor(counts)):
+            raise ValueError(f"counts of a bucket are whole numbers from 0 to {_LARGEST_COUNT}")
+        return counts.astype(np.int64)
+
+    def shift(self, seconds: float) -> None:
+        """Dates everything so much later (or earlier): for a clock that was set."""
+        self._began_at += seconds
+        self._opened_at += seconds
+        self._started_at = self._started_at + seconds
+
+    def fold(self, counts: NDArray[np.int64], now: float, started_at: float | None = None) -> bool:
+        """First half of `close`: adds the bucket that ends at `now`; whether it has rows and a look is due."""
+        started_at = self._opened_at if started_at is None else started_at
+        self._opened_at = now
         if not counts.any():
-            return
-        self._total += counts.astype(np.int64)
-        self._buckets.append(ClosedBucket(started_at, tuple(int(count) for count in counts)))
-        del self._buckets[:-MOST_BUCKETS]
-        log_e = self.test.log_e(self._starts(), self._tolerance)
+            return False
+        self._total += counts
+        self._counts = np.vstack([self._counts[1 - MOST_BUCKETS :], counts.astype(np.uint32)[None, :]])
+        self._started_at = np.append(self._started_at[1 - MOST_BUCKETS :], started_at)
+        return True
+
+    def starts(self) -> NDArray[np.float64]:
+        """What a look weighs: counts since each start, newest first, over the over-dispersion (at most (13, B))."""
+        suffixes = np.cumsum(self._counts[::-1], axis=0, dtype=np.int64)
+        rows = [suffixes[age - 1] for age in _AGES if age <= len(suffixes)]
+        if not np.array_equal(rows[-1], self._total):  # each start counts once
+            rows.append(self._total)
+        return np.asarray(rows) / self.dependence.factor
+
+    def look(self, log_e: NDArray[np.float64]) -> None:
+        """Second half of `close`: takes the evidence of `starts`."""
         peak = float(log_e.max())
         self._log_s = peak if math.isinf(peak) else peak + math.log(float(np.exp(log_e - peak).sum()))
+
+    @property
+    def held(self) -> NDArray[np.uint32]:
+        """Counts of the buckets with rows that are held, at most 64, the newest last (shape (T, B))."""
+        return self._counts
+
+    @property
+    def overdispersion(self) -> float:
+        """By what factor live rows are counted as fewer, at least 1; divide counts by it for tests of your own."""
+        return self.dependence.factor
 
     @property
     def log_s(self) -> float:
@@ -115,12 +189,12 @@ class EDetector:
 
         Looks at every bucket still held; when all that was ever seen speaks louder, the very beginning.
         """
-        if not self._buckets:
+        if not len(self._counts):
             return self._began_at
-        suffixes = np.cumsum(self._counts()[::-1], axis=0)
-        log_e = self.test.log_e(np.vstack([suffixes, self._total]), self._tolerance)
+        suffixes = np.cumsum(self._counts[::-1], axis=0, dtype=np.int64)
+        log_e = self.test.log_e(np.vstack([suffixes, self._total]) / self.dependence.factor, self.tolerance)
         best = int(np.argmax(log_e))
-        return self._began_at if best == len(self._buckets) else self._buckets[-1 - best].started_at
+        return self._began_at if best == len(self._counts) else float(self._started_at[-1 - best])
 
     @property
     def total(self) -> NDArray[np.int64]:
@@ -129,38 +203,35 @@ class EDetector:
 
     def since(self, start: float) -> NDArray[np.int64]:
         """Counts of the held buckets that began at or after `start` (shape (B,))."""
-        held = [bucket.counts for bucket in self._buckets if bucket.started_at >= start]
-        counts: NDArray[np.int64] = np.asarray(held, dtype=np.int64).reshape(-1, self.test.cells).sum(axis=0)
+        counts: NDArray[np.int64] = self._counts[self._started_at >= start].sum(axis=0, dtype=np.int64)
         return counts
 
     def recent(self, buckets: int) -> NDArray[np.int64]:
-        """Counts of the latest `buckets` held buckets with rows (shape (B,))."""
-        held = [bucket.counts for bucket in self._buckets[-buckets:]]
-        counts: NDArray[np.int64] = np.asarray(held, dtype=np.int64).reshape(-1, self.test.cells).sum(axis=0)
+        """Counts of the latest `buckets` held buckets with rows (shape (B,)); `buckets` is at least 1."""
+        counts: NDArray[np.int64] = self._counts[-buckets:].sum(axis=0, dtype=np.int64)
         return counts
 
     def snapshot(self) -> EDetectorState:
         """State of plain numbers for `restore`."""
-        total = tuple(int(count) for count in self._total)
         log_s = max(self._log_s, -1e308) if self._log_s < 0 else min(self._log_s, 1e308)
-        return EDetectorState(self._began_at, self._opened_at, log_s, total, tuple(self._buckets))
+        held = zip(self._started_at.tolist(), self._counts.tolist(), strict=True)
+        buckets = tuple(ClosedBucket(started_at, tuple(counts)) for started_at, counts in held)
+        total, prior = tuple(self._total.tolist()), self.dependence.prior
+        return EDetectorState(self._began_at, self._opened_at, log_s, total, buckets, prior)
 
     def restore(self, state: EDetectorState) -> None:
         """Takes up a snapshot; ValueError if its cells are not this baseline's."""
-        rows = [state.total, *(bucket.counts for bucket in state.buckets)]
-        if any(len(row) != self.test.cells or min(row) < 0 for row in rows):
-            raise ValueError(f"the snapshot was not made with these {self.test.cells} cells")
+        buckets = state.buckets[-MOST_BUCKETS:]
+        rows = [state.total, *(bucket.counts for bucket in buckets)]
+        if any(len(row) != self._cells or min(row) < 0 for row in rows):
+            raise ValueError(f"the snapshot was not made with these {self._cells} cells")
+        if any(max(bucket.counts) > _LARGEST_COUNT for bucket in buckets):
+            raise ValueError("a bucket of the snapshot counts more rows than a bucket may have")
         self._began_at, self._opened_at = state.began_at, state.opened_at
         self._log_s = state.log_s if any(state.total) else -math.inf
         self._total = np.asarray(state.total, dtype=np.int64)
-        self._buckets = list(state.buckets[-MOST_BUCKETS:])
-
-    def _counts(self) -> NDArray[np.int64]:
-        return np.asarray([bucket.counts for bucket in self._buckets], dtype=np.int64)
-
-    def _starts(self) -> NDArray[np.int64]:
-        suffixes = np.cumsum(self._counts()[::-1], axis=0)
-        rows = [suffixes[age - 1] for age in _AGES if age <= len(suffixes)]
-        if not np.array_equal(rows[-1], self._total):  # each start counts once
-            rows.append(self._total)
-        return np.asarray(rows)
+        counts = [bucket.counts for bucket in buckets]
+        self._counts = np.asarray(counts, dtype=np.uint32).reshape(len(counts), self._cells)
+        self._started_at = np.asarray([bucket.started_at for bucket in buckets], dtype=np.float64)
+        self.dependence = Overdispersion(MOST_BUCKETS, max(1.0, state.overdispersion))
+        self.dependence.replace(self._counts)

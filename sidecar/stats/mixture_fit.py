@@ -67,6 +67,11 @@ class LiveCounts:
         cell = np.searchsorted(self.edges, self.keys, side="left")
         return np.bincount(cell, weights=self.counts, minlength=self.cells).astype(np.float64)
 
+    def cell_of(self, values: Floats) -> Keys:
+        """The evaluation cell of each finite value."""
+        cells: Keys = np.searchsorted(self.edges, lattice_key(values, self.coarsening), side="left")
+        return cells
+
     def masses(self, atoms: Floats) -> Floats:
         """Share of equal-mass atoms in each cell, smoothed (shape (C, J) gives (C, cells))."""
         # One part in 10^9 outwards: a product one bit under a round number still reaches its cell.

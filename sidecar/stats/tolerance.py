@@ -15,12 +15,20 @@ from scipy.special import chdtri
 
 
 def effective_tolerance(
-    tolerance: float, baseline_n: int, cells: int, natural: float = 0.0, delta: float = 0.001
+    tolerance: float,
+    baseline_n: int,
+    cells: int,
+    natural: float = 0.0,
+    delta: float = 0.001,
+    *,
+    overdispersion: float = 1.0,
 ) -> float:
     """Tolerated KL(p0||p) in nats: `(sqrt(tolerance) + sqrt(finite) + sqrt(natural))**2`.
 
-    `finite = chi2_{cells-1, 1-delta} / (2 baseline_n)` is the baseline's own confidence radius; `cells` are those
-    the baseline fills. Roots add because the root of KL is locally a distance.
+    `finite = chi2_{cells-1, 1-delta} overdispersion / (2 baseline_n)` is the baseline's own confidence radius; `cells`
+    are those the baseline fills. `natural` and `overdispersion` are the baseline's. The latter is that of whole blocks
+    of time, natural variation included: that many rows of training are worth one, which is why it belongs here, and
+    why it must not divide live counts as well. Roots add because the root of KL is locally a distance.
 
     >>> effective_tolerance(0.005, baseline_n=100, cells=1)
     0.005
@@ -33,7 +41,9 @@ def effective_tolerance(
         raise ValueError("a baseline has at least one row and one cell")
     if not 0.0 < delta < 1.0:
         raise ValueError(f"delta lies between 0 and 1, not {delta}")
-    finite = float(chdtri(cells - 1, delta)) / (2.0 * baseline_n) if cells > 1 else 0.0
+    if not 1.0 <= overdispersion < math.inf:
+        raise ValueError(f"an over-dispersion of the baseline is 1 or more, not {overdispersion}")
+    finite = float(chdtri(cells - 1, delta)) * overdispersion / (2.0 * baseline_n) if cells > 1 else 0.0
     if natural == 0.0 and finite == 0.0:
         return tolerance
     return (math.sqrt(tolerance) + math.sqrt(finite) + math.sqrt(natural)) ** 2

@@ -1,7 +1,7 @@
 """The metrics page: a collector that reads plain reports when it is asked; the objects themselves know no metrics.
 
-Keeps: every series of a closed label set is there from the start with 0, so that absent never looks like zero; at most
-64 features a deployment, the worst first; label values are escaped by the library. Feature values never come here.
+Keeps: every series of a closed label set is there from the start with 0, so that absent never looks like zero; label
+values are escaped by the library. Feature values never come here; what is told of inputs is in `drift_metrics`.
 Does not: gather the facts; `app` hands in a callable that does. Served by `admin` through `render`.
 """
 
@@ -24,14 +24,14 @@ from sidecar.records import (
     LEG_ERRORS,
     SACRIFICES,
 )
-from sidecar.reports import DriftReport, FeatureDrift, GateTable, OutcomeCounts
+from sidecar.reports import GateTable, OutcomeCounts
 from sidecar.standing import Alarm, RegistryStatus
 from sidecar.telemetry.counts import Durations, RequestKey, Totals
+from sidecar.telemetry.drift_metrics import DriftFacts, drift_families
 
-_FEATURES = 64
 _TRANSITIONS = ("promote", "rollback")
 _SEVERITIES = ("info", "warning", "critical")
-_REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory")  # payload.undecodable.Reason
+_REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory", "path")  # payload.undecodable.Reason
 _UNREAD = (*_REASONS, *(f"answer_{reason}" for reason in _REASONS))
 _SPAN_OUTCOMES = ("exported", "failed", "dropped")
 _GATE_VALUES = {"pass": 1, "insufficient": 0, "fail": -1}
@@ -54,7 +54,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     challengers: tuple[str, ...]
     generation: int
     rows_sampled: int
-    drift: tuple[DriftReport, ...]
+    drift: DriftFacts
     gates: tuple[GateTable, ...]
     agreement: Mapping[str, float | None]
     transitions: Mapping[str, int]
@@ -73,6 +73,7 @@ class Facts(msgspec.Struct, frozen=True):
     decisions_dropped: int = 0
     outcomes_unknown: OutcomeCounts = OutcomeCounts()
     spans: Mapping[str, int] = {}
+    ingested: Mapping[str, Mapping[str, int]] = {}
 
 
 class SidecarCollector(Collector):
@@ -87,7 +88,7 @@ class SidecarCollector(Collector):
         yield from _requests(facts)
         yield from _shadows(facts)
         yield from _workers(facts.totals)
-        yield from _drift(facts.deployments)
+        yield from drift_families([each.drift for each in facts.deployments])
         yield from _standing(facts.deployments)
         yield from _control(facts)
 
@@ -176,32 +177,6 @@ def _workers(totals: Totals) -> Iterator[Metric]:
     yield GaugeMetricFamily("sidecar_loop_lag_seconds", "How late a loop ran at worst lately.", value=totals.loop_lag_s)
 
 
-def _drift(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
-    labels = ("deployment", "against", "feature")
-    psi = GaugeMetricFamily("sidecar_drift_psi", "Population stability index, live against baseline.", labels=labels)
-    kl_lower = GaugeMetricFamily("sidecar_drift_kl_lower", "Anytime-valid lower bound on KL, nats.", labels=labels)
-    alarm = GaugeMetricFamily("sidecar_drift_alarm", "1 while the feature's alarm is on.", labels=labels)
-    said = ("deployment", "against")
-    prediction_psi = GaugeMetricFamily("sidecar_prediction_psi", "PSI of the champion's predictions.", labels=said)
-    prediction_alarm = GaugeMetricFamily("sidecar_prediction_alarm", "1 while predictions moved.", labels=said)
-    omitted = GaugeMetricFamily(
-        "sidecar_drift_features_omitted", f"Watched features beyond the {_FEATURES} that are shown.", labels=said
-    )
-    for each in deployments:
-        for report in each.drift:
-            pair = (each.deployment, report.against)
-            worst = sorted(report.features, key=_badness)
-            for feature in worst[:_FEATURES]:
-                psi.add_metric((*pair, feature.name), _number(feature.psi))
-                kl_lower.add_metric((*pair, feature.name), feature.kl_lower)
-                alarm.add_metric((*pair, feature.name), int(feature.alarm))
-            omitted.add_metric(pair, max(0, len(worst) - _FEATURES))
-            if report.prediction is not None:
-                prediction_psi.add_metric(pair, _number(report.prediction.psi))
-                prediction_alarm.add_metric(pair, int(report.prediction.alarm))
-    yield from (psi, kl_lower, alarm, prediction_psi, prediction_alarm, omitted)
-
-
 def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
     rows = CounterMetricFamily("sidecar_rows_sampled", "Feature rows watched.", labels=("deployment",))
     agreement = GaugeMetricFamily(
@@ -271,13 +246,18 @@ def _control(facts: Facts) -> Iterator[Metric]:
     for outcome, count in (dict.fromkeys(_SPAN_OUTCOMES, 0) | dict(facts.spans)).items():
         spans.add_metric((outcome,), count)
     yield spans
+    ingested = CounterMetricFamily(
+        "sidecar_ingested_halves",
+        'Events of payload loggers by what became of them; deployment "" where they are nobody\'s.',
+        labels=("deployment", "result"),
+    )
+    for name, results in facts.ingested.items():
+        for result, count in results.items():
+            ingested.add_metric((name, result), count)
+    yield ingested
     yield CounterMetricFamily(
         "sidecar_decisions_dropped", "Rows not kept for their outcome.", value=facts.decisions_dropped
     )
-
-
-def _badness(feature: FeatureDrift) -> tuple[bool, float, float, str]:
-    return (not feature.alarm, -feature.kl_lower, -(feature.psi or 0.0), feature.name)
 
 
 def _number(value: float | None) -> float:

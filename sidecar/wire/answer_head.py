@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from sidecar.wire.header_lines import rewrite, without
 from sidecar.wire.hop_by_hop import HOP_BY_HOP, named_by_connection
+from sidecar.wire.one_server import json_bytes
 from sidecar.wire.request_head import MOST_DIGITS
 
 _OURS = frozenset((b"x-request-id", b"sidecar-model", b"sidecar-version", b"sidecar-error"))
@@ -28,7 +29,8 @@ class MalformedAnswer(Exception):
 class AnswerHead:
     """An answer's head, understood.
 
-    `idle_s` is how long the server says it keeps the idle connection; `size` the head's bytes where they are known.
+    `idle_s` is how long the server says it keeps the idle connection; `size` the head's bytes where they are known;
+    `json_bytes` how much of the body is JSON before raw tensors begin, -1 where nothing says so.
     Exactly one of: `bodyless`, `length` is known, `chunked`, or neither (the body ends with the connection).
     """
 
@@ -40,6 +42,7 @@ class AnswerHead:
         "content_encoding",
         "content_type",
         "idle_s",
+        "json_bytes",
         "keep_alive",
         "length",
         "lines",
@@ -69,6 +72,7 @@ class AnswerHead:
         self.chunked = False
         self.content_type = ""
         self.content_encoding = ""
+        self.json_bytes: int = -1
         self.named: frozenset[bytes] = frozenset()
         self.idle_s: float | None = None
         self.size = 0
@@ -139,6 +143,10 @@ class AnswerHead:
         self.content_encoding = value.decode("latin-1")
         return True
 
+    def _json_bytes(self, value: bytes) -> bool:
+        self.json_bytes = json_bytes(value)
+        return True
+
     @property
     def plain(self) -> bool:
         """True where the answer needs no further thought: its length is told, and it has a body."""
@@ -189,4 +197,5 @@ _MEANING: dict[bytes, Callable[[AnswerHead, bytes], bool]] = {
     b"content-length": AnswerHead._content_length,
     b"content-type": AnswerHead._content_type,
     b"content-encoding": AnswerHead._content_encoding,
+    b"inference-header-content-length": AnswerHead._json_bytes,
 }

@@ -30,6 +30,9 @@ BAD_EXPECTATION = Refusal(417, "expectation", "The only expectation that can be 
 CONNECT = Refusal(405, "method", "CONNECT is not available: the sidecar is no forward proxy.")
 UPGRADE = Refusal(501, "upgrade", "Upgrades such as WebSocket are not allowed on this path; the key is `upgrades`.")
 NO_ROUTE = Refusal(404, "no_route", "No deployment matches this path and no upstream is configured.")
+NO_CHAMPION = Refusal(
+    503, "no_champion", "This deployment has no champion yet; the sidecar's /readyz says why.", retry_after_s=5
+)
 HEADERS_TIMEOUT = Refusal(408, "headers_timeout", "The request's headers did not arrive in time.")
 BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body did not arrive in time.")
 TOO_LARGE = Refusal(413, "body_too_large", "The request's body is larger than limits.body_bytes.")

@@ -15,6 +15,7 @@ from sidecar.wire import refusal
 from sidecar.wire.copy_head import CopyHead
 from sidecar.wire.header_lines import rewrite, without
 from sidecar.wire.hop_by_hop import HOP_BY_HOP, asks_upgrade, named_by_connection
+from sidecar.wire.one_server import json_bytes
 from sidecar.wire.refusal import Refusal
 from sidecar.wire.trace_context import TraceContext, parse
 
@@ -46,6 +47,7 @@ class RequestHead:
 
     `request_id` and `trace` are the caller's. They differ with each request, the rest seldom: so a head may serve
     again with others in their place.
+    `json_bytes` is how much of the body is JSON before raw tensors begin, -1 where nothing says so.
     `upgrade` is the protocol that is asked for, where it could be granted.
     `host` is None for an HTTP/1.0 request that names none; then the one who forwards gives an authority.
     """
@@ -65,6 +67,7 @@ class RequestHead:
         "host",
         "http10",
         "is_shadow",
+        "json_bytes",
         "keep_alive",
         "length",
         "lines",
@@ -92,6 +95,7 @@ class RequestHead:
         self.request_id: bytes | None = None
         self.content_type = ""
         self.content_encoding = ""
+        self.json_bytes: int = -1
         self.trace: TraceContext | None = None
         self._traceparents: int = 0
         self.upgrade = b""
@@ -177,6 +181,10 @@ class RequestHead:
 
     def _content_encoding(self, value: bytes) -> bool:
         self.content_encoding = value.decode("latin-1")
+        return True
+
+    def _json_bytes(self, value: bytes) -> bool:
+        self.json_bytes = json_bytes(value)
         return True
 
     def _request_id(self, value: bytes) -> bool:
@@ -315,6 +323,7 @@ _MEANING: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
     b"host": RequestHead._host,
     b"content-type": RequestHead._content_type,
     b"content-encoding": RequestHead._content_encoding,
+    b"inference-header-content-length": RequestHead._json_bytes,
     b"x-request-id": RequestHead._request_id,
     b"expect": RequestHead._expect,
     b"sidecar-shadow": RequestHead._shadow,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from sidecar.errors import Invalid, Refused, Unknown
-from sidecar.records import Outcome
+from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     Cause,
     ComparisonReport,
@@ -18,16 +18,20 @@ from sidecar.reports import (
     Disagreement,
     DriftReport,
     FeatureDrift,
+    FeatureSkew,
     GateTable,
     GateVerdict,
     Interval,
     OutcomeCounts,
     Quantiles,
+    RowsCompared,
+    RowSkewReport,
     ScoreDifference,
     Verdict,
     VersionQuality,
 )
 from sidecar.standing import (
+    Acknowledgement,
     Alarm,
     AuditCheck,
     AuditEntry,
@@ -37,6 +41,9 @@ from sidecar.standing import (
     Decision,
     DeploymentStatus,
     Event,
+    FrozenReference,
+    Ingested,
+    PassedOver,
     Reconciliation,
     RegistryStatus,
     ShadowChange,
@@ -194,6 +201,9 @@ class FakeService:
         self.lineage = {self.challenger: {"data": f"payments-2025-11{text}", "code": "9f3c21d"}}
         self.verified = 0
         self.listening = 0
+        self.halves: list[LoggedHalf] = []
+        self.rows: list[OfflineRow] = []
+        self.not_ours: list[str] = []
 
     def _named(self, name: str) -> None:
         if self.raises is not None:
@@ -323,6 +333,34 @@ class FakeService:
         self.posted.extend(outcomes)
         return OutcomeCounts(matched=len(outcomes))
 
+    async def freeze_reference(self, name: str, *, actor: str, reason: str) -> FrozenReference:
+        self._named(name)
+        self.calls.append(("freeze", {"actor": actor, "reason": reason}))
+        return FrozenReference(deployment=name, at=NOW, rows=18_240, audit_seq=9)
+
+    async def compare_rows(self, name: str, rows: Sequence[OfflineRow]) -> RowsCompared:
+        self._named(name)
+        self.rows.extend(rows)
+        return RowsCompared(compared=len(rows))
+
+    def row_skew(self, name: str) -> RowSkewReport:
+        self._named(name)
+        cause = Cause(kind="scaler", says=f"0.01 × the offline value (twice){self.text}", factor=0.01, offset=-2.0)
+        skewed = FeatureSkew(
+            name=f"amount{self.text}", kind="numeric", compared=400, differs=120, share=0.3, share_lower=0.22,
+            median_ratio=0.01, median_difference=-99.0, e_value=1e80, alarm=True, since=NOW - 60, cause=cause,
+        )  # fmt: skip
+        return RowSkewReport(since=NOW - 600, rows=400, features=(skewed,) if self.broke else ())
+
+    def ingest(self, half: LoggedHalf) -> Ingested:
+        if self.raises is not None:
+            raise self.raises
+        self.halves.append(half)
+        return "waiting"
+
+    def passed_over(self, reason: PassedOver) -> None:
+        self.not_ours.append(reason)
+
     def performance(self, name: str) -> tuple[VersionQuality, ...]:
         self._named(name)
         return (
@@ -345,7 +383,7 @@ class FakeService:
         if alarm_id != "fraud-amount-1":
             raise Unknown(f"There is no alarm {alarm_id}.")
         self.calls.append(("acknowledge", {"actor": actor, "reason": reason}))
-        return alarm(acknowledged=True)
+        return alarm(acknowledged=True, acknowledgement=Acknowledgement(by=actor, at=NOW, reason=reason))
 
     async def audit(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
         actions: list[tuple[str, str, str | None, str | None, str]] = [

@@ -57,6 +57,9 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", D, "viewer", None, 200),
     ("GET", f"{D}/comparison", "viewer", None, 200),
     ("GET", f"{D}/drift", "viewer", None, 200),
+    ("POST", f"{D}/drift/reference", "operator", {"reason": "a quiet week"}, 200),
+    ("GET", f"{D}/features", "viewer", None, 200),
+    ("POST", f"{D}/features", "reporter", {"rows": [{"request_id": "a", "features": {"amount": 1.5}}]}, 200),
     ("GET", f"{D}/gates", "viewer", None, 200),
     ("GET", f"{D}/champion", "viewer", None, 200),
     ("GET", f"{D}/performance", "viewer", None, 200),
@@ -69,6 +72,7 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("POST", "/v1/registry/webhook", "anyone", {}, 404),
     ("GET", "/v1/decisions/req-1", "viewer", None, 200),
     ("POST", "/v1/outcomes", "reporter", {"outcomes": [{"request_id": "a", "outcome": 1}]}, 200),
+    ("POST", "/v1/ingest", "reporter", {}, 415),
     ("GET", "/v1/alarms", "viewer", None, 200),
     ("POST", "/v1/alarms/fraud-amount-1/acknowledge", "operator", {"reason": "on it"}, 200),
     ("GET", "/v1/audit", "viewer", None, 200),
@@ -489,3 +493,54 @@ async def test_events_are_streamed_as_they_happen_and_the_listener_is_released(s
 async def test_a_head_request_is_answered_without_a_body(serve: Serve) -> None:
     answer = await (await serve(FakeService())).head("/healthz")
     assert (answer.status, await answer.read()) == (200, b"")
+
+
+async def test_offline_rows_reach_the_service_as_they_were_posted(serve: Serve) -> None:
+    service = FakeService()
+    client = await serve(service)
+    features = {"amount": 1.5, "city": "Paris", "vip": True, "gap": None}
+    answer = await client.post(f"{D}/features", json={"rows": [{"request_id": "a", "row": 3, "features": features}]})
+    assert await answer.json() == {"compared": 1, "duplicate": 0, "unknown": 0, "ignored_values": 0}
+    assert [(row.request_id, row.row, row.features) for row in service.rows] == [("a", 3, features)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"rows": [{"request_id": "a"}]},
+        {"rows": [{"request_id": "a", "features": {}}]},
+        {"rows": [{"request_id": "", "features": {"x": 1}}]},
+        {"rows": [{"request_id": "a", "features": {"x": [1]}}]},
+        {"rows": [{"request_id": "a", "features": {"x": "s" * 1_025}}]},
+        {"rows": [{"request_id": "a", "row": -1, "features": {"x": 1}}]},
+        {"rows": [{"request_id": "a", "features": {"x": 1}}] * 1_001},
+        {"rows": [], "more": 1},
+    ],
+)
+async def test_rows_that_are_none_are_refused_and_their_values_not_repeated(serve: Serve, body: Any) -> None:
+    service = FakeService()
+    answer = await (await serve(service)).post(f"{D}/features", json=body)
+    assert answer.status == 400
+    assert "sss" not in await answer.text()
+    assert service.rows == []
+
+
+async def test_what_rows_have_shown_and_the_frozen_reference_have_their_members(serve: Serve) -> None:
+    service = FakeService(broke=True)
+    client = await serve(service)
+    skew = await (await client.get(f"{D}/features")).json()
+    assert skew["compared"] == 400
+    cause = skew["features"][0]["cause"]
+    assert (cause["kind"], cause["factor"], cause["offset"], cause["confirmed"]) == ("scaler", 0.01, -2.0, False)
+    frozen = await (await client.post(f"{D}/drift/reference", json={"reason": "quiet"})).json()
+    assert frozen == {"deployment": "fraud", "at": "2026-01-01T00:00:00.000Z", "rows": 18_240, "audit_seq": 9}
+    assert service.calls[-1] == ("freeze", {"actor": "anonymous", "reason": "quiet"})
+    assert (await client.post(f"{D}/drift/reference", json={})).status == 400
+
+
+async def test_an_acknowledged_alarm_says_who_when_and_why(serve: Serve) -> None:
+    client = await serve(FakeService(broke=True))
+    answer = await client.post("/v1/alarms/fraud-amount-1/acknowledge", json={"reason": "on it"})
+    seen = (await answer.json())["acknowledgement"]
+    assert seen == {"by": "anonymous", "at": "2026-01-01T00:00:00.000Z", "reason": "on it"}

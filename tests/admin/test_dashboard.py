@@ -12,8 +12,8 @@ from sidecar.admin.auth import Caller, auth_token
 from sidecar.admin.dashboard import Dashboard, static_file
 from sidecar.errors import Invalid
 from sidecar.reports import ComparisonReport, DriftReport, GateTable, VersionQuality
-from sidecar.standing import ChallengerStatus, DeploymentStatus, Divergence, RegistryStatus
-from tests.admin.fake_service import NOW, FakeService, numeric
+from sidecar.standing import Acknowledgement, Alarm, ChallengerStatus, DeploymentStatus, Divergence, RegistryStatus
+from tests.admin.fake_service import NOW, FakeService, alarm, numeric
 
 ADMIN = Caller("anonymous", "admin")
 VIEWER = Caller("vera", "viewer")
@@ -271,3 +271,63 @@ async def test_a_static_file_that_did_not_change_is_not_sent_again(aiohttp_clien
     first = await client.get("/static/dashboard.css")
     again = await client.get("/static/dashboard.css", headers={"If-None-Match": first.headers["ETag"]})
     assert (first.status, again.status, await again.read()) == (200, 304, b"")
+
+
+async def test_one_story_is_one_card_with_what_it_explains() -> None:
+    service = Broken()
+    page = await fragment(service)
+    cards = [
+        attributes for tag, attributes in page.tags if tag == "section" and "alarm" in (attributes.get("class") or "")
+    ]
+    assert len(cards) == 1
+    assert "prediction.shifted the champion's predictions moved" in page.text
+    assert "1 open alarm" in page.text
+
+
+async def test_an_alarm_whose_explanation_is_gone_stands_for_itself() -> None:
+    service = Broken()
+    service.raised = service.raised[1:]
+    assert "prediction.shifted" in (await fragment(service)).text
+
+
+async def test_an_acknowledgement_shows_who_when_and_why() -> None:
+    service = Broken()
+    seen = Acknowledgement(by="alice", at=NOW - 60, reason="the feed team <b>is</b> on it")
+    service.raised = (alarm(acknowledged=True, acknowledgement=seen),)
+    page = await fragment(service)
+    assert "Acknowledged by alice, 31 Dec 23:59:00 UTC: the feed team <b>is</b> on it" in page.text
+    assert "acknowledge" not in page.buttons()
+
+
+async def test_inputs_are_shown_against_training_or_against_live_traffic() -> None:
+    dashboard = Dashboard(FakeService(broke=True), lambda: NOW)
+    for against, says in (("training", "trained (fraud 4)"), ("recent", "No reference is frozen yet")):
+        page = Page(await dashboard.fragment(ADMIN, against))  # type: ignore[arg-type]
+        pressed = {
+            attributes["data-against"] for tag, attributes in page.tags
+            if "data-against" in attributes and attributes["aria-pressed"] == "true"
+        }  # fmt: skip
+        assert pressed == {against}
+        assert says in page.text
+
+
+async def test_rows_of_two_pipelines_are_a_table_where_any_were_compared() -> None:
+    assert "Rows as two pipelines wrote them" not in (await fragment(FakeService())).text
+    page = await fragment(FakeService(broke=True, text="<i>"))
+    assert "400 rows compared" in page.text
+    assert "amount<i>" in page.text
+
+
+class Broken(FakeService):
+    """One broken feature, and the shift that it explains."""
+
+    def __init__(self) -> None:
+        super().__init__(broke=True)
+        shifted = alarm(
+            id="shift", kind="prediction.shifted", severity="info", says="the champion's predictions moved",
+            explained_by="fraud-amount-1",
+        )  # fmt: skip
+        self.raised: tuple[Alarm, ...] = (alarm(), shifted)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        return self.raised

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from markupsafe import Markup
 
 from sidecar.admin import answers, figures
 
@@ -59,3 +60,14 @@ def test_moments_and_digests() -> None:
 )  # fmt: skip
 def test_times_are_rfc_3339_in_utc(at_s: float | None, text: str | None) -> None:
     assert answers.rfc3339(at_s) == text
+
+
+@pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069"])
+def test_no_text_reads_as_another_name(mark: str) -> None:
+    shown = figures.in_reading_order(f"{mark}ecila")
+    assert isinstance(shown, str)
+    assert mark not in shown
+    assert shown.endswith("ecila")
+    ours = Markup("<b>{}</b>").format(mark)
+    assert figures.in_reading_order(ours) == ours
+    assert figures.in_reading_order(7) == 7

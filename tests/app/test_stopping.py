@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from sidecar.app.stopping import unless_told
 
 PROGRAM = """\
 import asyncio
@@ -44,3 +47,55 @@ def test_only_sigterm_and_the_supervisors_end_stop_a_child(told_by: str) -> None
 
         assert child.stdout.readline() == b"stopping\n"
         assert child.wait(5) == 0
+
+
+async def test_what_is_being_opened_lets_go_when_it_shall_stop() -> None:
+    steps: list[str] = []
+    stopping = asyncio.Event()
+
+    async def opening() -> None:
+        steps.append("waits for someone")
+        stopping.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("let go")
+
+    assert not await unless_told(opening(), stopping)
+    assert steps == ["waits for someone", "let go"]
+
+
+async def test_what_is_open_before_it_shall_stop_is_open() -> None:
+    stopping = asyncio.Event()
+
+    async def opening() -> None:
+        stopping.set()
+
+    assert await unless_told(opening(), stopping)
+
+
+async def test_what_cannot_be_opened_says_why() -> None:
+    async def opening() -> None:
+        raise OSError("no such folder")
+
+    with pytest.raises(OSError, match="no such folder"):
+        await unless_told(opening(), asyncio.Event())
+
+
+async def test_who_opens_and_is_cancelled_leaves_nothing_half_open() -> None:
+    began, let_go = asyncio.Event(), asyncio.Event()
+
+    async def opening() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            let_go.set()
+
+    task = asyncio.create_task(unless_told(opening(), asyncio.Event()))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert let_go.is_set()

@@ -11,7 +11,7 @@ from tests.architecture.source_trees import imports, modules
 
 FOUNDATION = frozenset(
     {
-        "records", "reports", "address", "errors", "standing",
+        "records", "reports", "address", "errors", "standing", "json_path",
         "config", "config_values", "config_versions", "config_gates", "config_registry",
         "",
     }
@@ -55,7 +55,19 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 # The only edges besides: a baseline's cells are the ruler that its builder and its watchers share.
 MAY_IMPORT_THE_REGISTRY = frozenset({"observe", "decide", "telemetry", "control", "app", "cli", "demo", "payload"})
 PURE = frozenset(
-    {"wire", "payload", "stats", "observe", "decide", "records", "reports", "standing", "errors", "address"}
+    {
+        "wire",
+        "payload",
+        "stats",
+        "observe",
+        "decide",
+        "records",
+        "reports",
+        "standing",
+        "errors",
+        "address",
+        "json_path",
+    }
 )
 OUTSIDE_THE_PURE = frozenset(
     {

@@ -8,20 +8,21 @@ import pytest
 
 from bench.traffic import CHAMPION, answer, bodies, large_body, wrk_script
 from sidecar.demo.payments import FEATURES
-from sidecar.payload.reading import read_features, read_prediction
+from sidecar.payload.message import Message
+from sidecar.payload.reading import Reading, read_features, read_prediction
 
 
 def test_requests_are_distinct_about_600_bytes_and_name_every_feature() -> None:
     made = bodies()
     assert len(set(made)) == len(made)
     assert all(580 <= len(body) <= 680 for body in made)
-    rows, features = read_features("auto", "application/json", "", made[0], ())
+    rows, features = read_features(Reading(), Message(made[0], content_type="application/json"))
     assert rows == 1
-    assert set(features) == {feature.name for feature in FEATURES}
+    assert set(features.order) == {feature.name for feature in FEATURES}
 
 
 def test_the_answer_has_a_label_and_a_score() -> None:
-    said = read_prediction("auto", "application/json", "", answer(CHAMPION).encode(), None)
+    said = read_prediction(Reading(), Message(answer(CHAMPION).encode(), content_type="application/json"))
     assert said.labels == ("0",)
     assert said.scores == (0.125,)
 

@@ -61,7 +61,7 @@ def test_every_command_is_listed_and_has_its_own_help(sidecar: Run, name: str) -
         (["xyzzy"], "there is no command xyzzy (see `sidecar --help`)\n"),
         (["promote", "fraud"], "missing argument 'VERSION' (see `sidecar promote --help`)\n"),
         (["promote", "fraud", "4"], "missing option '--reason' (see `sidecar promote --help`)\n"),
-        (["drift", "--against", "x"], "(see `sidecar drift --help`)\n"),
+        (["drift", "--against", "x"], "(see `sidecar drift show --help`)\n"),
         (["audit", "--limit", "0"], "(see `sidecar audit --help`)\n"),
         (["status", "--frobnicate"], "(see `sidecar status --help`)\n"),
         (["demo", "--port", "70000"], "(see `sidecar demo --help`)\n"),

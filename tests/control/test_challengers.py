@@ -21,7 +21,7 @@ from sidecar.control.turns import Turns
 from sidecar.errors import Invalid, Refused, Unavailable, Unknown
 from sidecar.standing import DeploymentState
 from tests.control.live_samples import URLS, deployment, state
-from tests.control.store_samples import NOW, folder_with, opened, run_sql, step
+from tests.control.store_samples import AS_OF_VERSION_2, NOW, folder_with, opened, run_sql, step
 
 BY = {"actor": "alice", "reason": "load test"}
 
@@ -312,7 +312,7 @@ async def test_a_row_that_someone_changed_with_its_digest_or_removed_is_found_by
 
 async def test_a_store_of_the_version_before_is_taken_up_and_its_trail_verified(tmp_path: Path) -> None:
     folder = await folder_with(tmp_path, 2)
-    run_sql(folder, "DROP TABLE roster", "UPDATE meta SET value = 1 WHERE key = 'schema'")
+    run_sql(folder, "DROP TABLE roster", *AS_OF_VERSION_2, "UPDATE meta SET value = 1 WHERE key = 'schema'")
     assert verify_state_dir(folder).ok
     async with opened(folder) as store:
         assert await store.rosters() == {}

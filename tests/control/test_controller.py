@@ -14,7 +14,7 @@ from sidecar.control.store import Delivery, Store
 from sidecar.decide.promotion import Plan, phase
 from sidecar.errors import Invalid, Refused, SidecarError, Unavailable, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Alarm, DeploymentState, Target, Transition
+from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
 from tests.control.store_samples import NOW, opened
 
 URLS = {"3": "http://127.0.0.1:8030", "4": "http://127.0.0.1:8040", "5": "http://127.0.0.1:8050"}
@@ -393,7 +393,8 @@ async def test_an_alarm_is_acknowledged_once_with_an_audit_entry(world: Set) -> 
         acknowledged=False,
     )
     await store.carryover.save_alarm(alarm)
-    seen = msgspec.structs.replace(alarm, acknowledged=True)
+    known = Acknowledgement(by="bob", at=NOW, reason="feed team told")
+    seen = msgspec.structs.replace(alarm, acknowledged=True, acknowledgement=known)
     assert await controller.acknowledge("a1", actor="bob", reason="feed team told") == seen
     assert await controller.acknowledge("a1", actor="eve", reason="me too, late") == seen
     assert await store.carryover.alarm("a1") == seen

@@ -3,151 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from registry_client.errors import NotFound, RegistryError, Unreachable
 from sidecar.config import Settings
-from sidecar.control.following import AliasFollower
 from sidecar.control.store import Store
-from sidecar.control.turns import Turns
-from sidecar.decide.roster import Roster
 from sidecar.errors import Unavailable
-from sidecar.standing import DeploymentState, Target
-from tests.control.store_samples import NOW, deed, opened
-
-FROM_REGISTRY = {"url": "http://127.0.0.1:8000", "path": "/{version}"}
-
-
-class Aliases:
-    """A registry of which only the aliases are asked. `says` is a script: one answer each time, the last for ever."""
-
-    def __init__(self, **aliases: str) -> None:
-        self.says: list[dict[str, str] | RegistryError] = [aliases]
-        self.asked: list[str] = []
-        self.held: asyncio.Event | None = None
-
-    def now(self, **aliases: str) -> None:
-        self.says = [aliases]
-
-    async def aliases(self, model: str) -> Mapping[str, str]:
-        self.asked.append(model)
-        if self.held is not None:
-            await self.held.wait()
-        answer = self.says.pop(0) if len(self.says) > 1 else self.says[0]
-        if isinstance(answer, RegistryError):
-            raise answer
-        return answer
-
-
-class Models:
-    """Models that run here, by hand."""
-
-    def __init__(self) -> None:
-        self.changed: Callable[[], None] = lambda: None
-        self.wanted: dict[tuple[str, str], str] = {}
-        self.answering: set[str] = set()
-        self.settled_within: list[float] = []
-        self.settling: asyncio.Event | None = None
-
-    def want(self, wanted: Mapping[tuple[str, str], str]) -> None:
-        self.wanted = dict(wanted)
-
-    def ready(self, deployment: str, version: str) -> Target | None:
-        there = (deployment, version) in self.wanted and version in self.answering
-        return Target(f"unix:/run/{version}.sock", "/infer") if there else None
-
-    def says(self, deployment: str, version: str) -> str | None:
-        return None if version in self.answering else f"{deployment} {version} is being fetched"
-
-    async def settled(self, within_s: float) -> None:
-        self.settled_within.append(within_s)
-        if self.settling is not None:
-            await self.settling.wait()
-
-
-class World:
-    """What stands around a follower."""
-
-    def __init__(self, store: Store, **source: Any) -> None:
-        self.store = store
-        self.registry = Aliases(champion="3", challenger="4")
-        self.models = Models()
-        self.states: dict[str, DeploymentState] = {}
-        self.roster = Roster(deployment="fraud")
-        self.put: list[list[str]] = []
-        self.full = False
-        self.stopping = asyncio.Event()
-        self.deploy(fraud=source or FROM_REGISTRY)
-        self.turns = Turns(self._nothing, self._nothing)
-        self.follower = self.made()
-
-    def deploy(self, **sources: Any) -> None:
-        deployments = [{"name": name, "from_registry": source} for name, source in sources.items()]
-        registry = {"uri": "file:r", "poll_s": 3600, "timeout_s": 0.05}
-        self.settings = Settings.model_validate({"registry": registry, "deployments": deployments})
-
-    def made(self) -> AliasFollower:
-        """As after a restart."""
-        registry: Any = self.registry
-        self.follower = AliasFollower(
-            registry,
-            self.models,
-            store=self.store,
-            turns=self.turns,
-            settings=lambda: self.settings,
-            states=lambda: self.states,
-            roster=lambda _: self.roster,
-            take_up=self._take_up,
-            clock=lambda: NOW,
-            settle_s=0.0,
-        )
-        return self.follower
-
-    async def _nothing(self) -> None:
-        return
-
-    async def start(self, within_s: float = 1.0) -> None:
-        """As control does."""
-        await self.follower.start(self.stopping, within_s)
-        champion, _ = self.stands()
-        if champion is not None and "fraud" not in self.states:
-            self.serve(champion)
-        self.follower.is_in_force()
-
-    async def _take_up(self, names: Collection[str]) -> None:
-        if self.full:
-            raise Unavailable("the disk is full")
-        self.put.append(list(names))
-        champion, _ = self.stands()
-        if champion is not None and "fraud" not in self.states:
-            self.serve(champion)
-
-    def serve(self, version: str, previous: str | None = None) -> None:
-        target = Target("http://127.0.0.1:8000", f"/{version}")
-        self.states["fraud"] = DeploymentState(
-            deployment="fraud",
-            generation=1,
-            champion=version,
-            champion_target=target,
-            champion_since=NOW,
-            previous=previous,
-            previous_target=None if previous is None else target,
-        )
-
-    def stands(self) -> tuple[str | None, list[str]]:
-        deployment = self.follower.deployments()["fraud"]
-        champion = deployment.champion
-        return None if champion is None else champion.version, [c.version for c in deployment.challengers]
-
-    async def trail(self) -> list[tuple[str, str | None, str | None]]:
-        entries = await self.store.audit_entries(0, 100)
-        assert {(e.actor, e.action, e.deployment) for e in entries} <= {("registry", "follow_registry", "fraud")}
-        return [(e.reason, e.from_version, e.to_version) for e in entries]
+from tests.control.following_ground import FROM_REGISTRY, World
+from tests.control.store_samples import deed, opened
 
 
 @pytest.fixture
@@ -426,108 +293,12 @@ async def test_what_was_taken_stands_in_the_trails_details(world: World) -> None
     assert details["alias"] == "challenger"
 
 
-# --- models that run here ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def managed(tmp_path: Path) -> AsyncIterator[World]:
-    async with opened(tmp_path) as store:
-        yield World(store, managed=True, model="Fraud Scoring")
-
-
-async def test_models_are_asked_for_by_the_registrys_name_and_get_nothing_before_they_answer(managed: World) -> None:
-    managed.models.answering = {"3"}
-    await managed.start(7.0)
-    first = managed.stands()
-    managed.models.answering = {"3", "4"}
-    await managed.follower.look()
-
-    assert managed.registry.asked[0] == "Fraud Scoring"
-    assert managed.models.wanted == {("fraud", "3"): "Fraud Scoring", ("fraud", "4"): "Fraud Scoring"}
-    assert managed.models.settled_within == [7.0]
-    assert first == ("3", [])
-    assert managed.stands() == ("3", ["4"])
-    assert managed.put == [["fraud"]]
-
-
-async def test_one_that_becomes_ready_wakes_the_following(managed: World) -> None:
-    await managed.start()
-    running = asyncio.create_task(managed.follower.run())
-    try:
-        managed.models.answering = {"3", "4"}
-        managed.models.changed()
-        async with asyncio.timeout(5):
-            while not managed.put:
-                await asyncio.sleep(0)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    assert managed.stands() == ("3", ["4"])
-
-
-async def test_champion_former_and_what_aliases_name_run_and_others_do_not(managed: World) -> None:
-    await managed.start()
-    managed.serve("5", previous="3")
-    managed.follower.ask_for()
-    with_former = set(managed.models.wanted)
-    managed.roster = Roster(deployment="fraud", removed=("4",))
-    managed.follower.ask_for()
-
-    assert with_former == {("fraud", "5"), ("fraud", "3"), ("fraud", "4")}
-    assert set(managed.models.wanted) == {("fraud", "5"), ("fraud", "3")}
-
-
-async def test_why_a_model_gets_nothing_is_told(managed: World) -> None:
-    managed.models.answering = {"3"}
-    await managed.start()
-    status = managed.follower.status("fraud")
-
-    assert status is not None
-    assert status.model == "Fraud Scoring"
-    assert status.waits == ("version 4 gets nothing yet: fraud 4 is being fetched",)
-    assert managed.follower.named("fraud") == ("4",)
-
-
-async def test_a_champion_that_ails_later_does_not_take_the_traffic_of_the_others_away(managed: World) -> None:
-    await managed.start()
-    waiting = managed.follower.unserved()
-    managed.models.answering = {"3"}
-    await managed.follower.look()
-    managed.serve("3")
-    managed.models.answering = set()
-
-    assert waiting == ("fraud: version 3 gets nothing yet: fraud 3 is being fetched",)
-    assert managed.follower.unserved() == ()
-    assert managed.stands() == ("3", [])
-
-
-async def test_a_challenger_that_ails_keeps_its_copies_or_its_evidence_would_begin_anew_without_its_faults(
-    managed: World,
-) -> None:
-    managed.models.answering = {"3", "4"}
-    await managed.start()
-    managed.models.answering = {"3"}
-    await managed.follower.look()
-    status = managed.follower.status("fraud")
-
-    assert managed.stands() == ("3", ["4"])
-    assert managed.put == []
-    assert status is not None
-    assert status.waits == ("version 4: fraud 4 is being fetched",)
-
-    managed.registry.says = [{"champion": "3"}]
-    await managed.follower.look()
-    managed.registry.says = [{"champion": "3", "challenger": "4"}]
-    await managed.follower.look()
-    assert managed.stands() == ("3", []), "wanted anew, it has to answer first"
-
-
 async def test_a_deployment_of_the_file_is_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         world = World(store)
         plain = {"name": "plain", "champion": {"version": "1", "url": "http://127.0.0.1:1"}}
         world.settings = Settings.model_validate({"deployments": [plain]})
-        await world.follower.start(world.stopping, 1.0)
+        await world.follower.start(1.0)
         await world.follower.look()
 
         assert world.follower.deployments()["plain"] is world.settings.deployments[0]
@@ -543,39 +314,3 @@ async def test_an_entry_that_nobody_can_read_is_no_last_known_good(world: World)
         await world.start()
 
         assert world.stands() == (None, [])
-
-
-async def test_a_registry_that_was_configured_after_the_start_runs_no_models_and_says_so(managed: World) -> None:
-    registry: Any = managed.registry
-    managed.models, without = Models(), managed.models
-    managed.follower = AliasFollower(
-        registry,
-        None,
-        store=managed.store,
-        turns=managed.turns,
-        settings=lambda: managed.settings,
-        states=lambda: managed.states,
-        roster=lambda _: managed.roster,
-        take_up=managed._take_up,
-        clock=lambda: NOW,
-        settle_s=0.0,
-    )
-    await managed.start()
-
-    assert "configured after the start" in managed.follower.unserved()[0]
-    assert without.wanted == {}
-
-
-async def test_a_start_that_waits_for_models_ends_when_it_shall_stop(managed: World) -> None:
-    managed.models.settling = asyncio.Event()
-    starting = asyncio.create_task(managed.start(3600.0))
-    try:
-        async with asyncio.timeout(5):
-            while not managed.models.settled_within:
-                await asyncio.sleep(0)
-            managed.stopping.set()
-            await starting
-    finally:
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-    assert managed.stands() == (None, [])

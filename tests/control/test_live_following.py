@@ -224,7 +224,7 @@ async def test_a_deployment_of_which_nothing_is_known_is_not_routed_and_said_so(
         assert "churn: the registry's alias champion is not known" in said
         assert names == ["fraud"]
         assert "churn is not routed yet" in one["detail"]
-        assert [route.deployment for route in table.routes] == ["fraud"]
+        assert [(route.deployment, route.unserved) for route in table.routes] == [("fraud", False), ("churn", True)]
         assert table.upstream is None, "another deployment's champion must not answer in its place"
         assert (await stage.get("/v1/deployments/churn"))["champion"]["version"] == "1"
 

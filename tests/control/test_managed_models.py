@@ -14,7 +14,7 @@ from sidecar.control import managed_models
 from sidecar.control.managed_models import ManagedModels
 from sidecar.decide.model_servers import MOST_SERVERS, ModelServer, read, saying_path
 from sidecar.model_server import ModelServerError, OnnxModel, serving
-from tests.control.stub_registry import StubRegistry
+from tests.control.stub_registry import StubRegistry, digest_of
 from tests.model_server.tiny_models import fragile, times
 
 FOUR = ("fraud", "4")
@@ -126,6 +126,14 @@ async def test_a_wanted_version_is_fetched_started_warmed_and_then_ready(stage: 
     assert stage.told() == [("4", True)]
     file = Path(stage.supervisor.lines[-1][0].file or "")
     assert file.is_relative_to(stage.folder / "models" / "fraud" / "4")
+
+
+async def test_what_is_served_is_known_by_its_content(stage: Stage) -> None:
+    stage.models.want({FOUR: "fraud"})
+    assert stage.models.digest(*FOUR) is None
+    await stage.models.settled(10)
+    assert stage.models.digest(*FOUR) == digest_of(MODEL)
+    assert stage.models.digest("fraud", "9") is None
 
 
 async def test_asking_again_for_the_same_changes_nothing(stage: Stage) -> None:

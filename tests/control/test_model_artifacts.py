@@ -19,7 +19,7 @@ from registry_client.errors import (
 )
 from registry_client.model import ModelVersion
 from sidecar.control import model_artifacts
-from sidecar.control.model_artifacts import KEPT_S, MOST_UNWANTED, ModelArtifacts
+from sidecar.control.model_artifacts import KEPT_S, MOST_UNWANTED, ModelArtifacts, digest_in
 from tests.control.stub_registry import StubRegistry, digest_of
 
 NOW = 1_800_000_000.0
@@ -114,6 +114,26 @@ async def test_other_bytes_under_the_same_version_are_fetched(
     after = await artifacts.there("fraud", "4")
     assert after != before
     assert after.read_bytes() == b"another model"
+
+
+async def test_other_bytes_under_the_number_of_one_that_serves_change_nothing_and_are_told(
+    artifacts: ModelArtifacts, registry: StubRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await artifacts.there("fraud", "4", held=True)
+    assert digest_in(first) == digest_of(b"the model")
+    registry.contents["fraud", "4"] = b"another model"
+    assert await artifacts.there("fraud", "4", held=True) == first
+    assert "other content is registered under a version that serves" in caplog.text
+
+    # As a challenger it became the other one: from then on it is that one that would be held.
+    again = ModelArtifacts(registry, tmp_path / "models", lambda: NOW + 1)
+    challenger = await again.there("fraud", "4")
+    assert challenger != first
+    await again.tidy({("fraud", "4")})
+    assert await again.there("fraud", "4", held=True) == challenger
+    challenger.unlink()
+    first.unlink()
+    assert (await again.there("fraud", "4", held=True)).read_bytes() == b"another model"
 
 
 @pytest.mark.parametrize("known", ["", "md5:abc", digest_of(b"another")])

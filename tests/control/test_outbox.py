@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.control.outbox import DONE_KEPT_S, LONGEST_WAIT_S, Outbox, OutboxStatus, Undelivered
+from sidecar.control.outbox import DONE_KEPT_S, LONGEST_WAIT_S, Outbox, OutboxStatus, Undelivered, Unreadable
 from sidecar.control.store import Delivery, Store
-from tests.control.store_samples import NOW, opened, step
+from tests.control.store_samples import AS_OF_VERSION_2, NOW, opened, run_sql, step
 
 
 class Registry:
@@ -231,3 +231,55 @@ async def test_a_store_that_takes_nothing_does_not_end_the_sender(tmp_path: Path
         assert not done
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_store_of_the_version_before_is_taken_up_with_what_waits_in_it(tmp_path: Path, clock: Clock) -> None:
+    async with opened(tmp_path) as store:
+        await step(store, 1, "1", deliveries=[alias("1")])
+    run_sql(tmp_path, *AS_OF_VERSION_2, "UPDATE meta SET value = 2 WHERE key = 'schema'")
+    registry = Registry()
+    for _ in range(2):
+        async with opened(tmp_path) as store:
+            outbox = outbox_of(store, registry, clock)
+            await outbox.landed(alias("1"))
+            assert (await outbox.kept("registry.alias")).landed == (alias("1"),)
+    async with opened(tmp_path) as store:
+        assert await outbox_of(store, registry, clock).send_due() == 1
+    assert registry.taken == [alias("1")]
+
+
+async def test_what_a_handler_cannot_read_is_set_aside_for_good_and_the_next_goes_out(
+    tmp_path: Path, clock: Clock
+) -> None:
+    taken: list[Delivery] = []
+
+    async def take(delivery: Delivery) -> None:
+        if delivery == alias("1"):
+            raise Unreadable("nobody knows what it means", [delivery])
+        taken.append(delivery)
+
+    async with opened(tmp_path) as store:
+        await step(store, 1, "1", deliveries=[alias("1"), alias("2")])
+        outbox = Outbox(store.database, {"registry.alias": take}, clock)
+        assert await outbox.send_due() == 1
+        assert taken == [alias("2")]
+        assert (await outbox.kept("registry.alias")).aside == (alias("1"),)
+        assert await outbox.status("registry.alias", "fraud") == OutboxStatus(0, None)
+        clock.now += DONE_KEPT_S + 1
+        assert await outbox.send_due() == 0
+        assert (await outbox.kept("registry.alias")).aside == ()
+
+
+async def test_a_line_of_which_nothing_can_be_read_comes_to_an_end(tmp_path: Path, clock: Clock) -> None:
+    calls: list[int] = []
+
+    async def take(line: Sequence[Delivery]) -> None:
+        calls.append(len(line))
+        raise Unreadable("nobody knows what it means", [] if len(calls) == 1 else line)
+
+    async with opened(tmp_path) as store:
+        await step(store, 1, "1", deliveries=[alias("1"), alias("2")])
+        outbox = Outbox(store.database, {}, clock, lines={"registry.alias": take})
+        assert [await outbox.send_due() for _ in range(3)] == [0, 0, 0]
+        assert calls == [2, 2]
+        assert len((await outbox.kept("registry.alias")).aside) == 2

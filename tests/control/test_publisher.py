@@ -128,12 +128,15 @@ async def test_a_slow_disk_holds_up_no_later_table(tmp_path: Path, monkeypatch: 
         assert on_disk(path) == 2, "the newest is what stays"
 
 
-async def test_a_deployment_without_a_state_is_left_out_and_the_others_are_routed(tmp_path: Path) -> None:
+async def test_a_deployment_without_a_state_is_answered_for_by_nobody_and_the_others_are_routed(tmp_path: Path) -> None:
     settings = Settings(deployments=(deployment(), deployment("fresh")))
     async with opened(tmp_path) as store:
         publishing_to, sent = publisher(store, tmp_path / "table", settings)
         await publishing_to.send(STATES)
-    assert [route.deployment for route in sent.tables[0].routes] == ["fraud"]
+    assert [(route.deployment, route.unserved) for route in sent.tables[0].routes] == [
+        ("fraud", False),
+        ("fresh", True),
+    ]
 
 
 @pytest.mark.parametrize("lost", ["file", "folder", "content", "write"])

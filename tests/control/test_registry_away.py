@@ -10,8 +10,7 @@ import pytest
 
 from registry_client import asking
 from registry_client.client import open_registry
-from tests.control.test_whole_control import evidence, gates_pass, metrics
-from tests.control.whole_control import ONE, Json, Stage, staged
+from tests.control.whole_control import ONE, Json, Stage, evidence, gates_pass, metrics, staged
 
 MAX_AGE_S = 1.5
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ import pytest
 
 from registry_client.baseline import to_json
 from registry_client.cache import CachedRegistry
+from registry_client.errors import Unreachable
 from sidecar.config import Deployment
 from sidecar.config_registry import FromRegistry
 from sidecar.control.registry_sync import RegistrySync
 from sidecar.control.write_back import WriteBack
+from sidecar.decide.origin import Origin
 from tests.control.live_samples import baseline, deployment
 from tests.registry_client.hostile_registry import MOODS, Clock, HostileRegistry
 
@@ -111,6 +114,44 @@ async def test_where_the_alias_is_comes_from_the_registry_itself_only(ground: Gr
     ground.clock.now += 60.0
     await ground.refresh()
     assert len(ground.seen.told_of) == 2
+
+
+async def test_a_copy_is_no_news_though_another_question_was_answered_meanwhile(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ground.refresh()
+    ground.restart()
+    ground.seen.told_of.clear()
+    failed = asyncio.Event()
+    version = ground.registry.version
+
+    async def aliases(model: str) -> dict[str, str]:
+        failed.set()
+        raise Unreachable(f"{model}: the connection broke")
+
+    async def slow(model: str, of: str) -> object:
+        await failed.wait()
+        return await version(model, of)
+
+    monkeypatch.setattr(ground.registry, "aliases", aliases)
+    monkeypatch.setattr(ground.registry, "version", slow)
+    other = asyncio.create_task(ground.cached.version("fraud", "4"))
+    await asyncio.sleep(0)
+    await ground.refresh()
+    await other
+    assert ground.seen.told_of == []
+
+
+async def test_what_a_version_is_comes_from_the_registry_and_stays_while_it_is_away(ground: Ground) -> None:
+    fraud = deployment()
+    assert ground.sync.origin(fraud, "3") == Origin(model="fraud")
+    await ground.refresh()
+    known = ground.sync.origin(fraud, "3")
+    assert (known.model, known.digest) == ("fraud", None)
+    assert known.made_at is not None
+    ground.spoil("down")
+    await ground.refresh()
+    assert ground.sync.origin(fraud, "3") == known
 
 
 @pytest.mark.parametrize("restart", [False, True])

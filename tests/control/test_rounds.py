@@ -155,7 +155,7 @@ async def test_alarms_of_a_deployment_that_was_removed_end(world: World) -> None
 async def test_snapshots_are_written(world: World) -> None:
     world.watches["fraud"].fold(exchange(1))
     await world.rounds.save()
-    assert set(await world.rounds._carryover.snapshots("fraud")) == {"memory", "drift", "comparison/4"}
+    assert set(await world.rounds._carryover.snapshots("fraud")) == {"memory", "drift", "truths", "comparison/4"}
 
 
 async def test_a_deployment_without_a_watch_is_not_asked_for(world: World) -> None:

@@ -84,8 +84,8 @@ def test_what_cannot_be_read_is_counted_by_reason_and_once(
 ) -> None:
     watched = watch()
     watched.fold(exchange(1, **changes))
-    assert watched.unread_requests == requests
-    assert watched.unread_answers == answers
+    assert watched._reader.unread_requests == requests
+    assert watched._reader.unread_answers == answers
     report = watched.drift()
     assert (report.undecodable, report.rows_seen) == (1, rows)
     assert sum(watched.undecodable.values()) == 1

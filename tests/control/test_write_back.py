@@ -185,20 +185,6 @@ async def test_where_there_is_no_alias_yet_it_is_made(around: FolderGround) -> N
     assert await around.alias() == "4"
 
 
-async def test_after_a_restart_what_was_not_told_is_no_divergence_and_is_told(around: FolderGround) -> None:
-    around.take_away()
-    await around.promote("4")
-    around.begin()
-    around.write_back.take_up(await around.outbox.waiting(WRITE_BACK))
-    await around.controller.start()
-    around.bring_back()
-    status = await around.look()
-    assert (status.diverged, status.unwritten) == (False, "alias champion is to be moved to version 4")
-    await around.send()
-    assert in_order(await around.look())
-    assert await around.alias() == "4"
-
-
 async def test_a_transition_that_could_not_be_stored_leaves_nothing_to_tell(around: FolderGround) -> None:
     async with around.store.database.begin() as connection:
         await connection.exec_driver_sql("PRAGMA query_only = 1")
@@ -308,16 +294,6 @@ async def test_an_answer_that_our_own_write_overtook_is_not_believed(around: Fol
     await around.send()
     around.write_back.saw(around.deployment, old, asked)
     assert in_order(around.status())
-
-
-async def test_a_row_that_cannot_be_read_is_said_and_raises_nothing(around: FolderGround) -> None:
-    garbage = Delivery(WRITE_BACK, "fraud", '{"model": 5}')
-    around.write_back.take_up([garbage])
-    await around.promote("4")
-    async with around.store.database.begin() as connection:
-        await connection.exec_driver_sql("UPDATE outbox SET payload = '[' WHERE done_at IS NULL")
-    assert await around.send() == 0
-    assert "cannot be read" in str(around.status().unwritten)
 
 
 async def test_what_an_earlier_sidecar_wrote_can_be_read_and_takes_nothing_by_force(around: FolderGround) -> None:

@@ -61,12 +61,12 @@ class Walk:
         line = await self.around.outbox.waiting(WRITE_BACK)
         if line and not self.away:
             await self._watched(self.around.write_back.deliver(line))
+            if await self.around.alias() == self.champion:
+                self.ours = {self.champion}  # it has landed, and that is known over the crash
             await self.restart()
 
     async def restart(self) -> None:
-        self.around.begin()
-        self.around.write_back.take_up(await self.around.outbox.waiting(WRITE_BACK))
-        await self.around.controller.start()
+        await self.around.restart()
 
     async def reconcile(self) -> None:
         if self.away:

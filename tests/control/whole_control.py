@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import yaml
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
 from registry_client.client import open_registry
 from sidecar.app.control import Control
@@ -23,10 +24,11 @@ from sidecar.control import publisher, rounds
 from sidecar.decide.routing_table import RoutingTable
 from sidecar.records import Acknowledged, Hello, Offered
 from sidecar.wire.frames import FrameReader, frame
-from tests.control.live_samples import GATES, baseline, exchange
+from tests.control.live_samples import GATES, baseline, exchange, shadow_counts, worker_counts
 
 Json = dict[str, Any]
 ONE = "/v1/deployments/fraud"
+ROWS = 400
 
 
 class FakeWorker:
@@ -238,3 +240,37 @@ async def staged(
             yield stage
         finally:
             await stage.close()
+
+
+async def metrics(stage: Stage) -> dict[tuple[str, str], float]:
+    """By name and sorted labels."""
+    return {
+        (sample.name, ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(await stage.text("/metrics"))
+        for sample in family.samples
+    }
+
+
+async def evidence(stage: Stage) -> None:
+    """Enough of everything for the gates: pairs, copies, outcomes."""
+    stage.worker.offer(range(ROWS // 2))
+    stage.worker.send(worker_counts("w0-1", shadow_counts(ROWS // 2)))
+    await stage.paired(ROWS)
+    truths: list[Json] = []
+    for number in range(ROWS // 2):
+        said = (await stage.get(f"/v1/decisions/id-{number}"))["prediction"] if number == 0 else None
+        assert said is None or len(said) == 2
+        truths += [{"request_id": f"id-{number}", "row": row, "outcome": row} for row in (0, 1)]
+    counts = await stage.post("/v1/outcomes", {"outcomes": truths})
+    assert counts["matched"] == ROWS
+
+
+async def gates_pass(stage: Stage) -> None:
+    async def passed() -> bool:
+        return bool((await stage.get(f"{ONE}/gates"))["verdict"] == "pass")
+
+    await stage.until(passed)
+
+
+async def sampled(stage: Stage, rows: int) -> bool:
+    return bool((await stage.get(f"{ONE}/drift"))["rows_sampled"] >= rows)

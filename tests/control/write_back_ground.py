@@ -60,6 +60,7 @@ class Ground:
         """All of control's parts anew, as after a restart."""
         self.write_back = WriteBack(self.registry, deployments=self.deployments, clock=self.clock)
         self.outbox = Outbox(self.store.database, {}, self.clock, lines={WRITE_BACK: self.write_back.deliver})
+        self.write_back.note_landed, self.write_back.hurry = self.outbox.landed, self.outbox.hurry
         cached = CachedRegistry(self.registry, self.cache, clock=self.clock)
         self.sync = RegistrySync(cached, self.write_back, self.clock)
         self.controller = Controller(
@@ -81,6 +82,19 @@ class Ground:
             wake=self.wake,
             clock=self.clock,
         )
+
+    async def restart(self) -> None:
+        """As control does: what was left of the last run first. What it learnt and did not write down is lost."""
+        self.begin()
+        self.write_back.take_up(await self.outbox.kept(WRITE_BACK))
+        self.write_back.restore(await self.store.carryover.snapshots("fraud"))
+        await self.controller.start()
+
+    async def remember(self) -> None:
+        """As control does every few seconds."""
+        learnt = self.write_back.unsaved(self.now)
+        await self.store.carryover.save_snapshots(learnt)
+        self.write_back.saved(learnt)
 
     def clock(self) -> float:
         return self.now

@@ -43,13 +43,14 @@ def test_the_configured_champion_answers_and_its_challengers_get_copies() -> Non
     assert (shadow.fraction, shadow.timeout_s, shadow.max_inflight, shadow.enabled) == (0.5, 2.0, 7, True)
 
 
-def test_a_deployment_without_a_state_has_no_route_and_no_other_answers_in_its_place() -> None:
+def test_a_deployment_without_a_state_is_refused_and_no_other_answers_in_its_place() -> None:
     unknown = {"name": "churn", "from_registry": {"managed": True}}
     table = made(FRAUD, unknown)
 
-    assert [route.deployment for route in table.routes] == ["fraud"]
+    assert [(route.deployment, route.unserved) for route in table.routes] == [("fraud", False), ("churn", True)]
     assert table.upstream is None
-    assert made(unknown).routes == ()
+    (alone,) = made(unknown).routes
+    assert (alone.unserved, alone.shadows, alone.match) == (True, (), "/v2/models/churn/infer")
     assert made(unknown).upstream is None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -227,3 +228,13 @@ def test_the_process_says_one_line_and_ends_cleanly_on_a_signal(
             process.send_signal(number)
             rest, complaint = process.communicate(timeout=15)
     assert (process.returncode, rest, complaint) == (0, "", "")
+
+
+async def test_a_crowd_that_comes_while_it_is_busy_is_not_refused(wide: OnnxModel, tmp_path: Path) -> None:
+    path = tmp_path / "m.sock"
+    async with serving(wide, f"unix:{path}"):
+        with contextlib.ExitStack() as held:
+            for _ in range(500):  # nobody accepts meanwhile: this test has the loop
+                caller = held.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                caller.connect(str(path))

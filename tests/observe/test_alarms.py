@@ -3,11 +3,13 @@ from __future__ import annotations
 import doctest
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.observe import alarms
-from sidecar.observe.alarms import alarms_in, kind_of, moment
-from sidecar.reports import Cause, CauseKind, DriftReport, FeatureDrift
+from sidecar.observe.alarms import alarms_in, as_one_story, kind_of, moment
+from sidecar.observe.severity import Stakes
+from sidecar.reports import AlarmChange, AlarmKind, Cause, CauseKind, DriftReport, FeatureDrift, Severity
 
 ONSET = 1_700_000_000.0
 
@@ -62,21 +64,119 @@ def test_a_feature_alarm_says_what_moved_how_far_and_since_when() -> None:
     )
 
 
+QUIET = feature("score", alarm=False, kl_lower=0.0, n=1_000)
+
+
 @pytest.mark.parametrize(
-    ("drift", "moved", "severity"),
+    ("drift", "prediction", "severity", "action"),
     [
-        (feature(cause="scale"), True, "critical"),
-        (feature(cause="scale"), False, "warning"),
-        (feature(kl_lower=0.01), False, "info"),
-        (feature(kl_lower=0.01), True, "warning"),
-        (feature(kl_lower=0.06), False, "warning"),
+        (feature(cause="scale"), feature("score"), "critical", "do not retrain"),
+        (feature(cause="scale"), QUIET, "warning", "can wait for working hours"),
+        (feature(cause="scale"), None, "warning", "do not retrain"),
+        (feature(kl_lower=9.0, psi=30.0), QUIET, "info", "Nothing to do now"),
+        (feature(kl_lower=0.01), feature("score"), "warning", "Look at what changed"),
+        (feature(kl_lower=0.01), None, "warning", "Look at what changed"),
     ],
 )
-def test_severity_is_by_cause_size_and_whether_answers_are_hurt(
-    drift: FeatureDrift, moved: bool, severity: str
+def test_severity_and_action_are_by_cause_and_expected_harm(
+    drift: FeatureDrift, prediction: FeatureDrift | None, severity: str, action: str
 ) -> None:
-    found = alarms_in(report(drift, prediction=feature("score", alarm=moved)))
-    assert next(alarm for alarm in found if alarm.key == "feature/amount").severity == severity
+    found = alarms_in(report(drift, prediction=prediction))
+    alarm = next(alarm for alarm in found if alarm.key == "feature/amount")
+    assert alarm.severity == severity
+    assert action in alarm.action
+    assert alarm.says.endswith("predictions have not moved") == (prediction is QUIET)
+
+
+def test_a_feature_that_the_model_hardly_weighs_is_a_note() -> None:
+    stakes = Stakes(importance={"amount": 0.01, "age": 0.99})
+    (alarm,) = alarms_in(report(feature(), prediction=feature("score", alarm=False)), stakes)
+    assert alarm.severity == "info"
+
+
+def test_a_broken_feature_and_the_shift_that_it_explains_are_one_story() -> None:
+    found = alarms_in(report(feature(cause="scale"), prediction=feature("score")))
+    assert [(alarm.kind, alarm.severity, alarm.explained_by) for alarm in found] == [
+        ("data.broken", "critical", None),
+        ("prediction.shifted", "info", "feature/amount"),
+    ]
+    assert found[1].action == found[0].action
+
+
+def test_a_shift_that_nothing_broken_explains_is_a_story_of_its_own() -> None:
+    found = alarms_in(report(feature(), prediction=feature("score")))
+    assert [alarm.explained_by for alarm in found] == [None, None]
+    assert {alarm.severity for alarm in found} == {"warning"}
+
+
+def test_the_story_is_told_by_the_feature_that_weighs_most() -> None:
+    stakes = Stakes(importance={"amount": 0.05, "age": 0.95})
+    moved = [feature("amount", "scale", kl_lower=0.5), feature("age", "constant", kl_lower=0.2)]
+    found = alarms_in(report(*moved, prediction=feature("score")), stakes)
+    assert found[-1].explained_by == "feature/age"
+    assert "age (and 1 more)" in found[-1].says
+
+
+def test_estimated_loss_is_told_with_the_shift() -> None:
+    (alarm,) = alarms_in(report(prediction=feature("score")), Stakes(estimated_loss=0.08))
+    assert (alarm.severity, "estimated accuracy fell by at least 8.0%" in alarm.says) == ("critical", True)
+
+
+def change(key: str, kind: AlarmKind, severity: Severity = "warning", **more: Any) -> AlarmChange:
+    return AlarmChange(key=key, kind=kind, severity=severity, says=key, action=f"do {key}", since=ONSET, **more)
+
+
+def explained(*found: AlarmChange) -> dict[str, str | None]:
+    return {alarm.key: alarm.explained_by for alarm in as_one_story(found)}
+
+
+def test_worse_outcomes_under_a_broken_feed_are_part_of_its_story() -> None:
+    told = explained(
+        change("outcome/3", "outcome.degraded", "critical"), change("feature/a", "data.broken", "critical")
+    )
+    assert told == {"feature/a": None, "outcome/3": "feature/a"}
+    assert explained(change("outcome/3", "outcome.degraded")) == {"outcome/3": None}
+
+
+def test_two_halves_of_a_swap_are_one_story() -> None:
+    halves = [
+        change("feature/b", "data.broken", swapped_with="a"),
+        change("feature/a", "data.broken", swapped_with="b"),
+    ]
+    assert explained(*halves) == {"feature/a": None, "feature/b": "feature/a"}
+
+
+def test_what_the_rows_show_explains_what_the_distribution_shows() -> None:
+    assert explained(change("rows/a", "data.broken"), change("feature/a", "drift.detected")) == {
+        "rows/a": None,
+        "feature/a": "rows/a",
+    }
+    assert explained(change("rows/a", "drift.detected"), change("feature/a", "data.broken")) == {
+        "feature/a": None,
+        "rows/a": "feature/a",
+    }
+
+
+def test_no_two_alarms_explain_each_other() -> None:
+    kinds: tuple[AlarmKind, ...] = ("data.broken", "drift.detected")
+    for first in kinds:
+        for second in kinds:
+            found = [
+                change("rows/a", first, swapped_with="b"), change("feature/a", second, swapped_with="b"),
+                change("feature/b", first, swapped_with="a"), change("rows/b", second),
+                change("prediction", "prediction.shifted"), change("outcome/3", "outcome.degraded"),
+                change("mirror/4", "mirror.silent"),
+            ]  # fmt: skip
+            told = explained(*found)
+            assert len(told) == len(found)
+            assert all(by is None or told[by] is None for by in told.values()), told
+            assert told["mirror/4"] is None
+
+
+def test_requests_that_are_built_otherwise_are_a_broken_feed() -> None:
+    built = msgspec.structs.replace(report(), schema=feature("schema", "missing"))
+    (alarm,) = alarms_in(built)
+    assert (alarm.key, alarm.kind, alarm.severity) == ("schema", "data.broken", "warning")
 
 
 def test_what_is_not_known_yet_is_said_so() -> None:
@@ -114,7 +214,7 @@ def test_the_gravest_comes_first() -> None:
     found = alarms_in(
         report(feature("a", kl_lower=0.01), feature("b", cause="sign"), prediction=feature("score", since=None))
     )
-    assert [alarm.severity for alarm in found] == ["critical", "warning", "warning"]
+    assert [alarm.severity for alarm in found] == ["critical", "warning", "info"]
 
 
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), float("-inf"), -1e300, 1e300])
@@ -125,3 +225,14 @@ def test_a_time_that_no_calendar_has_does_not_break_a_sentence(at: float) -> Non
 def test_the_example_in_the_docstring_runs() -> None:
     result = doctest.testmod(alarms)
     assert (result.failed, result.attempted) == (0, 1)
+
+
+def test_a_key_that_requests_lack_is_one_story_told_by_its_feature() -> None:
+    gone = msgspec.structs.replace(
+        report(feature("a", "scale"), feature("b", "missing")), schema=feature("schema", "missing")
+    )
+    told = {alarm.key: alarm.explained_by for alarm in alarms_in(gone)}
+    assert told == {"feature/a": None, "feature/b": None, "schema": "feature/b"}
+    for other in (feature("schema", "type"), feature("schema")):
+        unread = msgspec.structs.replace(report(feature("b", "missing")), schema=other)
+        assert {alarm.key: alarm.explained_by for alarm in alarms_in(unread)} == {"feature/b": None, "schema": None}

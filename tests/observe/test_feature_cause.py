@@ -78,6 +78,27 @@ def test_new_categories_are_named_five_at_most() -> None:
     assert cause.share == pytest.approx(0.2)
 
 
+def test_categories_in_another_spelling_are_a_recoding_with_its_values_aside() -> None:
+    column: list[object] = [str(city).upper() for city in CITIES[:600]]
+    baseline = BASELINE.by_name["city"]
+    counted = {text: column.count(text) for text in ("BONN", "KYIV", "LIMA", "OSLO")}
+    moved = Moved(
+        baseline.cells.count(column), LogHistogram(), (), tuple(counted), None, unseen_rows=tuple(counted.values())
+    )
+    cause = feature_cause(baseline, moved, 0.007)
+    assert (cause.kind, cause.says) == ("recode", "categories come in upper or lower case")
+    assert set(cause.values) == {"Bonn → BONN", "Kyiv → KYIV", "Lima → LIMA", "Oslo → OSLO"}
+
+
+def test_an_absent_key_and_the_length_of_lists_are_told() -> None:
+    baseline = BASELINE.by_name["amount"]
+    gone = Moved(baseline.cells.count([None] * 300), LogHistogram(), (), (), None, absent=300)
+    assert feature_cause(baseline, gone, 0.007).says.endswith("requests lack the key itself")
+    lists: list[object] = [[1.0, 2.0]] * 300
+    listed = Moved(baseline.cells.count(lists), LogHistogram(), (), (), "list", lengths=(2,))
+    assert feature_cause(baseline, listed, 0.007).says.endswith("come as list instead of number (of length 2)")
+
+
 def test_other_shares_of_known_categories_are_unexplained() -> None:
     assert _cause("city", ["Oslo"] * 300 + ["Bonn"] * 100).kind == "unexplained"
 

@@ -1,296 +1,250 @@
+"""The entry: which reader a body goes to, and that hostile bytes end in one error."""
+
 from __future__ import annotations
 
 import json
-import random
 import time
 from typing import Any
 
-import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sidecar.payload import Undecodable, read_features, read_prediction
-from sidecar.records import Column, Prediction
+from sidecar.payload import Message, Reading, Undecodable, read_features, read_prediction
+from sidecar.payload.reading import Protocol
+from sidecar.records import Prediction
+from tests.payload.samples import V2, features, message, prediction, tensor
 
-
-def request(*tensors: dict[str, Any]) -> bytes:
-    return json.dumps({"inputs": list(tensors)}).encode()
-
-
-def answer(*tensors: dict[str, Any]) -> bytes:
-    return json.dumps({"model_name": "m", "outputs": list(tensors)}).encode()
-
-
-def tensor(name: str, datatype: str, shape: list[int], data: object, **more: Any) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape, "data": data, **more}
-
-
-def features(body: bytes, names: tuple[str, ...] = ()) -> tuple[int, dict[str, Column]]:
-    return read_features("auto", "application/json", "", body, names)
-
-
-def plain(columns: dict[str, Column]) -> dict[str, list[Any]]:
-    return {
-        name: column.tolist() if isinstance(column, np.ndarray) else list(column) for name, column in columns.items()
-    }
-
-
-def prediction(body: bytes, name: str | None = None) -> Prediction:
-    return read_prediction("oip", "", "identity", body, name)
-
-
-@pytest.mark.parametrize(
-    ("tensors", "names", "rows", "columns"),
-    [
-        ([tensor("a", "FP32", [2], [1.5, 2])], (), 2, {"a": [1.5, 2.0]}),
-        ([tensor("a", "FP64", [2, 1], [[1.5], [2]])], (), 2, {"a": [1.5, 2.0]}),
-        ([tensor("x", "INT64", [1, 2], [3, 4])], ("a", "b"), 1, {"a": [3.0], "b": [4.0]}),
-        ([tensor("x", "FP32", [2, 2], [[1, 2], [3, 4]])], ("a", "b"), 2, {"a": [1.0, 3.0], "b": [2.0, 4.0]}),
-        ([tensor("x", "FP32", [2, 2], [1, 2, 3, 4])], ("a",), 2, {"x[0]": [1.0, 3.0], "x[1]": [2.0, 4.0]}),
-        ([tensor("x", "FP32", [1, 2, 2], [[[1, 2], [3, 4]]])], (), 1, {f"x[{i}]": [i + 1.0] for i in range(4)}),
-        ([tensor("input-0", "FP32", [1], [7])], ("amount",), 1, {"amount": [7.0]}),
-        # Beside other tensors a name is meant, even one that nobody knows.
-        (
-            [tensor("amount", "FP32", [1], [7]), tensor("cuntry", "BYTES", [1], ["de"])],
-            ("amount", "country"),
-            1,
-            {"amount": [7.0], "cuntry": ["de"]},
-        ),
-        # The wide tensor takes the names that no tensor bears.
-        (
-            [
-                tensor("c", "BYTES", [1, 1], ["de"]),
-                tensor("x", "FP32", [1, 2], [1, 2]),
-                tensor("b", "BOOL", [1], [True]),
-            ],
-            ("v1", "c", "v2", "b"),
-            1,
-            {"c": ["de"], "v1": [1.0], "v2": [2.0], "b": [True]},
-        ),
-        ([tensor("a", "INT64", [2], [2**53 + 1, 10**400])], (), 2, {"a": [2.0**53, np.inf]}),
-        ([tensor("a", "FP32", [2], ["1", 2.0])], (), 2, {"a": ["1", 2.0]}),
-        ([tensor("a", "FP32", [2], [True, 2.0])], (), 2, {"a": [True, 2.0]}),
-        ([tensor("a", "BYTES", [2], ["x", None])], (), 2, {"a": ["x", None]}),
-        # One wrong type spoils its own column only.
-        ([tensor("x", "FP32", [2, 2], [1, "oops", 3, 4])], (), 2, {"x[0]": [1.0, 3.0], "x[1]": ["oops", 4]}),
-        ([tensor("a", "FP32", [0], [])], (), 0, {"a": []}),
-        ([tensor("a", "FP32", [1], [1], parameters=None)], (), 1, {"a": [1.0]}),
-    ],
+GOOD = {"inputs": [tensor("a", "FP32", [1], [1.0])]}
+PROTOCOLS: tuple[Protocol, ...] = ("auto", "oip", "kserve-v1", "tfserving", "mlflow", "seldon", "json")
+PATHS = (
+    "",
+    V2,
+    "/v2/models/m/versions/1/infer",
+    "/v1/models/m:predict",
+    "/v1/models/m/labels/x:predict",
+    "/v1/models/m:classify",
+    "/invocations",
+    "/serving-endpoints/e/invocations",
+    "/api/v0.1/predictions",
+    "/score",
 )
-def test_features_are_found_by_tensor_names_or_names_from_outside(
-    tensors: list[dict[str, Any]], names: tuple[str, ...], rows: int, columns: dict[str, list[Any]]
-) -> None:
-    found_rows, found = features(request(*tensors), names)
-    assert (found_rows, plain(found)) == (rows, columns)
-
-
-def test_clean_numbers_become_float64_arrays_and_null_and_nan_are_missing() -> None:
-    body = b'\xef\xbb\xbf{"inputs":[{"name":"a","shape":[5],"datatype":"FP32","data":[1,null,NaN,-Infinity,1e400]}]}'
-    _, columns = features(body)
-    column = columns["a"]
-    assert isinstance(column, np.ndarray)
-    assert column.dtype == np.float64
-    np.testing.assert_array_equal(column, [1.0, np.nan, np.nan, -np.inf, np.inf])
 
 
 def test_the_content_type_is_no_discriminator() -> None:
-    body = request(tensor("a", "FP32", [1], [1]))
-    for content_type in ("", "text/plain", "application/octet-stream", "application/json; charset=utf-8"):
-        assert read_features("oip", content_type, " Identity ", body, ())[0] == 1
-
-
-GOOD = tensor("a", "FP32", [1], [1.0])
+    for content_type in ("", "text/plain", "application/octet-stream", "application/json; charset=utf-8", "text/csv"):
+        assert features(GOOD, path=V2, content_type=content_type, content_encoding=" Identity ") == (1, {"a": [1.0]})
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("document", "path", "columns"),
     [
-        (b"", "json"),
-        (b"\xff\xfe{\x00}\x00", "json"),
-        (request(GOOD)[:-1], "json"),
-        (request(GOOD) + b"\x00\x00\x80\x3f", "json"),
-        (b"[" * 100_000, "json"),
-        (b'{"inputs":' * 50_000 + b"1" + b"}" * 50_000, "json"),
-        (b'{"inputs":[{"name":"\\ud800","shape":[1],"datatype":"BYTES","data":["x"]}]}', "json"),
-        (b"9" * 5000, "json"),
-        (b"null", "protocol"),
-        (b"[]", "protocol"),
-        (b'{"instances":[[1,2]]}', "protocol"),
-        (b'{"inputs":{"a":[1]}}', "protocol"),
-        (b'{"inputs":[1]}', "protocol"),
-        (b'{"inputs":[]}', "shape"),
-        (request({**GOOD, "datatype": "FP8"}), "protocol"),
-        (request({**GOOD, "datatype": ["FP32"]}), "protocol"),
-        (request({**GOOD, "name": 1}), "protocol"),
-        (request({**GOOD, "data": None}), "protocol"),
-        (request({**GOOD, "data": None, "parameters": {"shared_memory_region": "r"}}), "shared_memory"),
-        (request({**GOOD, "data": {"0": 1}}), "shape"),
-        (request({**GOOD, "data": "1"}), "shape"),
-        (request({**GOOD, "data": [{}]}), "shape"),
-        (request({**GOOD, "data": [1, 2]}), "shape"),
-        (request({**GOOD, "shape": [2]}), "shape"),
-        (request({**GOOD, "shape": [-1]}), "shape"),
-        (request({**GOOD, "shape": [True]}), "shape"),
-        (request({**GOOD, "shape": [1.0]}), "shape"),
-        (request({**GOOD, "shape": []}), "shape"),
-        (request({**GOOD, "shape": None}), "shape"),
-        (request({**GOOD, "shape": [1] * 33}), "shape"),
-        (request({**GOOD, "shape": [2**52, 2**52]}), "shape"),
-        (request({**GOOD, "shape": [2**60]}), "shape"),
-        (request({**GOOD, "shape": [2**50, 0], "data": []}), "shape"),
-        (request({**GOOD, "shape": [2, 2], "data": [[1, 2], [3]]}), "shape"),
-        (request({**GOOD, "shape": [2, 2], "data": [[1, 2], 3, 4]}), "shape"),
-        (request({**GOOD, "shape": [2, 2], "data": [[1, 2, 3, 4]]}), "shape"),
-        (request({**GOOD, "shape": [0, 1000], "data": [1]}), "shape"),
-        (request({**GOOD, "shape": [0, 1_000_000], "data": []}), "too_large"),
-        (request({**GOOD, "shape": [1, 1_000_000], "data": [0] * 1_000_000}), "too_large"),
-        (request(*[{**GOOD, "name": str(i)} for i in range(10_001)]), "too_large"),
-        (
-            request({**GOOD, "shape": [1, 6000], "data": [0] * 6000}, tensor("b", "FP32", [1, 6000], [0] * 6000)),
-            "too_large",
-        ),
-        (request(GOOD, GOOD), "shape"),
-        (request(GOOD, tensor("b", "FP32", [2], [1, 2])), "shape"),
+        (GOOD, "/anything", {"a": [1.0]}),
+        (GOOD, "/invocations", {"a": [1.0]}),
+        ({"inputs": {"a": [1]}}, "/anything", {"a": [1.0]}),
+        ({"inputs": {"a": [1]}}, V2, None),
+        ({"signature_name": "s", "instances": [{"a": 1}]}, "", {"a": [1.0]}),
+        ({"a": 1}, "/score", {"a": [1.0]}),
+        ([{"a": 1}], "/score", {"a": [1.0]}),
+        ({"data": {"names": ["a"], "ndarray": [[1]]}}, "/predict", {"a": [1.0]}),
+        ({"data": 1}, "/predict", {"data": [1.0]}),
+        ({"messages": [{"role": "user"}]}, "/score", None),
+        ({"model": "m", "prompt": "hi"}, "/score", None),
+        ({"model": "m", "input": ["hi"]}, "/score", None),
+        ({"model": "diesel", "power": 3}, "/score", {"model": ["diesel"], "power": [3.0]}),
+        ({"a": 1}, "/v1/chat/completions", None),
+        ({"a": 1}, "/openai/v1/embeddings", None),
+        ({"text_input": "hi"}, "/v2/models/m/generate_stream", None),
     ],
 )
-def test_hostile_requests_are_undecodable_with_a_reason(body: bytes, reason: str) -> None:
-    started = time.process_time()
-    with pytest.raises(Undecodable) as caught:
-        features(body)
-    assert caught.value.reason == reason
-    assert time.process_time() - started < 2.0
-
-
-@pytest.mark.parametrize(
-    ("protocol", "content_type", "encoding", "reason"),
-    [
-        ("auto", "", "gzip", "encoding"),
-        ("auto", "", "identity, gzip", "encoding"),
-        ("tfserving", "", "", "protocol"),
-        ("auto", "application/grpc+proto", "", "protocol"),
-        ("auto", "Text/CSV", "", "protocol"),
-    ],
-)
-def test_forms_that_cannot_be_read_are_named(protocol: str, content_type: str, encoding: str, reason: str) -> None:
-    with pytest.raises(Undecodable) as caught:
-        read_features(protocol, content_type, encoding, request(GOOD), ())
-    assert caught.value.reason == reason
-
-
-def test_of_duplicate_keys_the_last_one_counts() -> None:
-    body = b'{"inputs":[],"inputs":[{"name":"a","name":"b","shape":[1],"datatype":"INT8","data":[1],"data":[2]}]}'
-    assert plain(features(body)[1]) == {"b": [2.0]}
-
-
-@pytest.mark.parametrize(
-    ("tensors", "name", "labels", "scores"),
-    [
-        # Captured from Triton: sklearn through ONNX.
-        (
-            [tensor("label", "INT64", [2, 1], [0, 1]), tensor("probabilities", "FP32", [2, 2], [0.75, 0.25, 0.5, 0.5])],
-            None,
-            ("0", "1"),
-            (0.25, 0.5),
-        ),
-        # Captured from MLServer: predict beside predict_proba is a class, even where classes are floats.
-        (
-            [tensor("predict", "FP64", [1, 1], [1.0]), tensor("predict_proba", "FP64", [1, 2], [0.25, 0.75])],
-            None,
-            ("1",),
-            (0.75,),
-        ),
-        ([tensor("predict", "FP64", [2], [12.5, 3.0])], None, None, (12.5, 3.0)),
-        ([tensor("output-0", "FP32", [1, 3], [[0.25, 0.5, 0.25]])], None, None, (0.5,)),
-        ([tensor("output-0", "INT32", [2], [3, -1])], None, ("3", "-1"), None),
-        ([tensor("output-0", "BOOL", [2], [True, False])], None, ("true", "false"), None),
-        ([tensor("output-0", "BYTES", [2], ["fraud", "ok"])], None, ("fraud", "ok"), None),
-        ([tensor("Class", "FP32", [2], [1.0, 2.5])], None, ("1", "2.5"), None),
-        ([tensor("score", "INT32", [1], [17])], None, None, (17.0,)),
-        # A named score beats an embedding; one number a row beats a vector.
-        ([tensor("emb", "FP32", [1, 3], [9, 8, 7]), tensor("fraud_score", "FP32", [1], [0.5])], None, None, (0.5,)),
-        ([tensor("emb", "FP32", [1, 3], [9, 8, 7]), tensor("y", "FP32", [1], [0.5])], None, None, (0.5,)),
-        # The monitored output is chosen by name; a chosen label comes without scores.
-        ([tensor("a", "FP32", [1], [1.5]), tensor("b", "FP32", [1], [2.5])], "b", None, (2.5,)),
-        ([tensor("label", "INT64", [1], [1]), tensor("score", "FP32", [1], [0.5])], "label", ("1",), None),
-        (
-            [tensor("label", "INT64", [1], [1]), tensor("score", "FP32", [1], [0.5]), tensor("b", "FP32", [1], [2.5])],
-            "b",
-            ("1",),
-            (2.5,),
-        ),
-        ([tensor("label", "INT64", [0], [])], None, (), None),
-        ([tensor("label", "BYTES", [3], [None, 1.5, "x"])], None, ("null", "1.5", "x"), None),
-    ],
-)
-def test_labels_and_scores_are_found_by_name_then_by_datatype(
-    tensors: list[dict[str, Any]],
-    name: str | None,
-    labels: tuple[str, ...] | None,
-    scores: tuple[float, ...] | None,
+def test_auto_goes_by_the_route_first_and_by_the_keys_second(
+    document: object, path: str, columns: dict[str, list[Any]] | None
 ) -> None:
-    assert prediction(answer(*tensors), name) == Prediction(labels=labels, scores=scores)
-
-
-def test_a_missing_score_is_nan_and_an_infinite_one_stays() -> None:
-    found = prediction(b'{"outputs":[{"name":"score","shape":[3],"datatype":"FP32","data":[null,NaN,-Infinity]}]}')
-    assert found.scores is not None
-    np.testing.assert_array_equal(found.scores, [np.nan, np.nan, -np.inf])
-    assert prediction(answer(tensor("score", "INT64", [2], [10**400, -(10**400)]))).scores == (np.inf, -np.inf)
+    if columns is None:
+        with pytest.raises(Undecodable) as caught:
+            features(document, path=path)
+        assert caught.value.reason == "protocol"
+    else:
+        assert features(document, path=path) == (1, columns)
 
 
 @pytest.mark.parametrize(
-    ("body", "name", "reason"),
+    ("document", "path", "said"),
     [
-        (b'{"error":"Model nope not found"}', None, "protocol"),
-        (b"Internal Server Error", None, "json"),
-        (answer(), None, "shape"),
-        (answer(tensor("label", "INT64", [1, 3], [1, 2, 3])), None, "shape"),
-        (answer(tensor("score", "FP32", [1], ["0.5"])), None, "shape"),
-        (answer(tensor("score", "FP32", [1], [True])), None, "shape"),
-        (answer(tensor("score", "FP32", [2], [1, 2]), tensor("label", "INT64", [1], [1])), None, "shape"),
-        (answer(tensor("score", "FP32", [1], [1])), "other", "shape"),
-        (answer(tensor("score", "FP32", [2**50, 0], [])), None, "shape"),
-        (answer(tensor("label", "INT64", [1], [1])).replace(b"[1]}", b"[" + b"9" * 5000 + b"]}"), None, "json"),
+        # The answer decides, not the request: a V2 route may answer in another form, and another route in V2's.
+        ({"outputs": [tensor("label", "BYTES", [1], ["a"])]}, "/score", Prediction(("a",), None)),
+        ({"predictions": [0.5]}, V2, Prediction(None, (0.5,))),
+        ({"outputs": {"score": [0.5]}}, "", Prediction(None, (0.5,))),
+        ({"results": [0.5]}, "", Prediction(None, (0.5,))),
+        ({"data": {"ndarray": [[0.25, 0.75]]}}, "", Prediction(None, (0.75,))),
+        ({"label": "x", "score": 0.5}, "", Prediction(("x",), (0.5,))),
+        (0.5, "", Prediction(None, (0.5,))),
+        ("cat", "", Prediction(("cat",), None)),
+        ({"choices": [{"text": "hi"}]}, "", None),
+        ({"object": "list", "data": [{"embedding": [0.1]}]}, "", None),
+        ({"error": "no such model"}, V2, None),
+        ([1, 2, 3], V2, None),
+        ({"score": 0.5}, V2, None),
+        ({}, "", None),
+        (None, "/v1/chat/completions", None),
     ],
 )
-def test_answers_that_say_nothing_are_undecodable(body: bytes, name: str | None, reason: str) -> None:
-    with pytest.raises(Undecodable) as caught:
-        prediction(body, name)
-    assert caught.value.reason == reason
+def test_an_answer_is_read_by_what_it_is(document: object, path: str, said: Prediction | None) -> None:
+    if said is None:
+        with pytest.raises(Undecodable) as caught:
+            prediction(document, path=path)
+        assert caught.value.reason == "protocol"
+    else:
+        assert prediction(document, path=path) == said
 
 
-def test_ten_thousand_outputs_are_read_in_linear_time() -> None:
-    body = answer(*[tensor(f"predict{i}" if i else "predict", "FP32", [1], [0.5]) for i in range(10_000)])
+@pytest.mark.parametrize(
+    "content_type", ["application/grpc+proto", "Multipart/form-data; boundary=x", "application/vnd.apache.parquet"]
+)
+def test_what_cannot_be_text_is_not_parsed(content_type: str) -> None:
+    for path in ("", V2, "/invocations"):
+        with pytest.raises(Undecodable) as caught:
+            features(GOOD, path=path, content_type=content_type)
+        assert caught.value.reason == "protocol"
+
+
+def test_a_path_in_the_settings_says_where_plain_json_lies() -> None:
+    reading: dict[str, Any] = {"row_path": ("payload", "rows", 0), "score_path": ("out", "scores")}
+    body = {"instances": [], "payload": {"rows": [[{"a": 1}, {"a": 2}]]}}
+    for protocol in ("auto", "json"):
+        assert features(body, reading={**reading, "protocol": protocol}, path="/invocations") == (2, {"a": [1, 2]})
+        said = {"predictions": ["no"], "out": {"scores": [0.5, 0.25]}}
+        assert prediction(said, reading={**reading, "protocol": protocol}, path=V2).scores == (0.5, 0.25)
+    nowhere: tuple[Any, ...] = ({}, {"payload": 1}, {"payload": {"rows": []}}, [1])
+    for document in nowhere:
+        with pytest.raises(Undecodable) as caught:
+            features(document, reading=reading)
+        assert caught.value.reason == "path"
+
+
+def test_json_lines_are_rows() -> None:
+    body = b'{"features":[1,2]}\n\n{"features":[3,4]}\n'
+    found = {"a": [1.0, 3.0], "b": [2.0, 4.0]}
+    assert features(body, ("a", "b"), path="/invocations", content_type="application/jsonlines") == (2, found)
+
+
+def test_no_path_whatever_takes_long_to_recognise() -> None:
     started = time.process_time()
-    assert prediction(body).scores == (0.5,)
+    for part in (
+        "/v2/models/",
+        "/v1/models/",
+        "/v2/models/x/versions/",
+        "/v1/models/a/versions/b:c",
+        "/api/v1.0/predictions",
+    ):
+        assert features({"a": 1}, path=part * (8_192 // len(part)) + "/") == (1, {"a": [1.0]})
     assert time.process_time() - started < 1.0
 
 
-def test_a_body_of_four_mebibytes_is_read_in_under_a_second() -> None:
-    rng = random.Random(1)
-    values = [round(rng.random(), 4) for _ in range(600_000)]
-    for data in (values, [values[i : i + 30] for i in range(0, 600_000, 30)], [*values[:-1], "x"]):
-        body = request(tensor("x", "FP32", [20_000, 30], data))
-        assert len(body) > 4 << 20
-        started = time.process_time()
-        rows, columns = features(body)
-        assert time.process_time() - started < 1.0
-        assert (rows, len(columns)) == (20_000, 30)
+def test_of_duplicate_keys_the_last_one_counts_in_every_form() -> None:
+    assert features(b'{"a":1,"a":2}') == (1, {"a": [2.0]})
+    assert features(b'{"inputs":[],"inputs":[{"name":"x","name":"a","shape":[1],"datatype":"INT8","data":[2]}]}') == (
+        1, {"a": [2.0]}
+    )  # fmt: skip
 
 
-def test_no_mutation_of_a_good_body_escapes_as_another_error() -> None:
-    rng = random.Random(2)
-    good = request(
-        tensor("a", "FP32", [2, 2], [[1, 2], [3, 4]]), tensor("b", "BYTES", [2], ["x", "y"], parameters={"p": 1})
-    )
-    decoded = 0
-    for _ in range(3000):
-        body = bytearray(good)
-        for _ in range(rng.randint(1, 4)):
-            body[rng.randrange(len(body))] = rng.choice(b'0123456789[]{}",:-.eNnull\xff')
-        for read in (lambda raw: features(raw, ("p", "q", "b")), lambda raw: prediction(raw.replace(b"in", b"out", 1))):
+HOSTILE = (
+    b"",
+    b"\xff\xfe",
+    b"\x00" * 100,
+    b"[" * 10_000,
+    b"[" * 10_000 + b"]" * 10_000,
+    b'{"inputs":' * 10_000,
+    b'{"a":' * 900 + b"1" + b"}" * 900,
+    b'{"instances":[' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"]}",
+    b"9" * 5_000,
+    b"[" + b"9" * 4_000 + b"]",
+    b'{"instances":[[' + b"9" * 4_000 + b"]]}",
+    b'{"instances":[{"a":1e999999}]}',
+    b'"\xed\xa0\x80"',
+    b'{"\\ud800":1}',
+    b'{"instances":[null]}',
+    b'{"instances":[[null]]}',
+    b"null",
+    b"true",
+    b'{"predictions":[{}]}',
+    b'{"predictions":{"a":{}}}',
+    b'{"predictions":[[[]]]}',
+    b'{"outputs":[null]}',
+    b'{"data":{"ndarray":[[]],"names":[1]}}',
+    b'{"data":{"tensor":{"shape":[9007199254740991,0],"values":[]}}}',
+    b"json=%00",
+    b'a,"b\n',
+    b'a\r"',
+    b",,,\n,,\n",
+)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_hostile_bytes_end_in_nothing_but_undecodable_and_soon(protocol: Protocol) -> None:
+    reading = Reading(protocol, ("a", "b"))
+    started = time.process_time()
+    for body in HOSTILE:
+        for path in PATHS:
+            for more in ({}, {"json_bytes": 0}, {"json_bytes": len(body) // 2}, {"content_type": "text/csv"}):
+                for read in (read_features, read_prediction):
+                    try:
+                        read(reading, Message(body, path, **more))
+                    except Undecodable:
+                        continue
+    assert time.process_time() - started < 20.0
+
+
+KEYS = [
+    "inputs", "outputs", "instances", "predictions", "data", "columns", "name", "shape",
+    "datatype", "score", "label", "ndarray", "tensor", "values", "names", "results",
+    "dataframe_split", "dataframe_records", "b64", "examples", "context", "jsonData", "parameters",
+    "binary_data_size", "a",
+]  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner | st.sampled_from(("FP32", "BYTES", [1], [2], [1, 2])),
+            max_size=5,
+        )
+    ),
+    max_leaves=24,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(document=JSON, protocol=st.sampled_from(PROTOCOLS), path=st.sampled_from(PATHS), cut=st.integers(-1, 60))
+def test_no_json_whatever_escapes_as_another_error(document: Any, protocol: Protocol, path: str, cut: int) -> None:
+    body = json.dumps(document).encode()
+    reading = Reading(protocol, ("a", "b"), prediction="score" if cut % 2 else None)
+    before = bytes(body)
+    for json_bytes in (-1, cut):
+        try:
+            rows, columns = read_features(reading, message(body, path, json_bytes=json_bytes))
+            assert all(len(column) == rows for column in columns.values())
+        except Undecodable:
+            pass
+        try:
+            said = read_prediction(reading, message(body, path, json_bytes=json_bytes))
+            assert {len(part) for part in (said.labels, said.scores) if part is not None} == {said.rows}
+        except Undecodable:
+            pass
+    assert body == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    body=st.binary(max_size=200),
+    protocol=st.sampled_from(PROTOCOLS),
+    media=st.sampled_from(("", "text/csv", "application/jsonl")),
+)
+def test_no_bytes_whatever_escape_as_another_error(body: bytes, protocol: Protocol, media: str) -> None:
+    for encoding in ("", "gzip", "deflate"):
+        for read in (read_features, read_prediction):
             try:
-                read(bytes(body))
-                decoded += 1
+                read(Reading(protocol, ("a",)), Message(body, "", media, encoding))
             except Undecodable:
                 continue
-    assert decoded > 0

@@ -136,8 +136,9 @@ def test_a_restart_keeps_the_champion_whoever_moved_its_alias_and_says_so(
     assert scoring(sidecar) == ["3"]
 
 
+@pytest.mark.parametrize("with_upstream", [False, True])
 def test_a_deployment_of_which_nothing_is_known_waits_and_the_others_serve(
-    make: Make, folder: Folder, deployment: dict[str, Any], models: dict[str, Model]
+    make: Make, folder: Folder, deployment: dict[str, Any], models: dict[str, Model], *, with_upstream: bool
 ) -> None:
     other = {
         "name": "other",
@@ -145,7 +146,8 @@ def test_a_deployment_of_which_nothing_is_known_waits_and_the_others_serve(
         "champion": {"version": "1", "url": models["4"].url},
     }
     registry = {"uri": folder.uri, "poll_s": POLL_S}
-    sidecar = make(registry=registry, deployments=[deployment, other]).start()
+    upstream = models["5"].url if with_upstream else None
+    sidecar = make(registry=registry, deployments=[deployment, other], upstream=upstream).start()
     until("the other one", lambda: ask_once(sidecar.data, "/other").status == 200)
     waiting = ask_once(sidecar.admin, "/readyz", None)
     unrouted = ask_once(sidecar.data)
@@ -154,7 +156,8 @@ def test_a_deployment_of_which_nothing_is_known_waits_and_the_others_serve(
 
     assert waiting.status == 503
     assert "fraud: the registry's alias champion is not known" in waiting.document["detail"]
-    assert unrouted.status == 404
+    assert (unrouted.status, unrouted.headers["sidecar-error"]) == (503, "no_champion")
+    assert ask_once(sidecar.data, "/else").status == (200 if with_upstream else 404)
     assert ask_once(sidecar.data).version == "3"
 
 

@@ -64,6 +64,14 @@ def test_a_second_sidecar_on_the_same_state_folder_names_the_first(make: Make) -
     assert first.stop() == 0
 
 
+def test_a_refused_start_leaves_no_folder_of_sockets(make: Make) -> None:
+    tokens = [{"name": "alice", "role": "operator", "token_env": "SIDECAR_TEST_ALICE"}]
+    sidecar = make(admin={"listen": "127.0.0.1:0", "tokens": tokens})
+    refused(sidecar)
+
+    assert list(Path(sidecar._environment["TMPDIR"]).glob("sidecar-*")) == []
+
+
 def test_a_bad_configuration_is_named_with_file_and_line(make: Make) -> None:
     sidecar = make()
     sidecar.config.write_text("state_dir: s\nworkerz: 2\nupstream: http://127.0.0.1:1\n", encoding="utf-8")

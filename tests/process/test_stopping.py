@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from tests.process.whole_sidecar import (
+    START_S,
     Answer,
     Make,
     Model,
@@ -167,3 +169,22 @@ def test_a_closed_terminal_reloads_and_ends_nothing(sidecar: Sidecar) -> None:
     assert ask_once(sidecar.data).status == 200
     assert sidecar.logged("child died") == []
     assert sidecar.stop() == 0
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_waits_for_the_registry_ends_at_once(make: Make, told: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as registry:
+        registry.settimeout(START_S)
+        address = f"mlflow+http://127.0.0.1:{registry.getsockname()[1]}"
+        source = {"url": "http://127.0.0.1:1", "path": "/{version}"}
+        sidecar = make(
+            registry={"uri": address, "timeout_s": 300.0},
+            deployments=[{"name": "fraud", "from_registry": source}],
+        )
+        sidecar.begin()
+        asking, _ = registry.accept()  # and never answers
+        with asking:
+            sidecar.process.send_signal(told)
+            assert sidecar.ended(30) == 0
+    assert sidecar.logged("child did not stop in time") == [], "nobody had to be killed"
+    assert nothing_left(sidecar)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sidecar.decide.routing_table import RoutingTable
+from sidecar.decide.routing_table import Destination, Route, RoutingTable
 from tests.proxy.scripted import OK, Connection, World, answering, post, silent, table, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -105,6 +105,22 @@ async def test_no_route_and_no_upstream_is_404_and_the_connection_lives_on(world
     caller.send(b"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (await caller.answer(bodyless=True)).status == 404
     assert (await caller.ask(post())).status == 200
+
+
+async def test_what_is_meant_for_a_model_without_a_champion_is_503_and_goes_to_nobody_else(world: World) -> None:
+    champion, upstream = await world.model(), await world.model()
+    usual = table(champion.at("3"))
+    waits = Route(
+        "churn", "/v2/models/churn/infer", False, "oip", 0, Destination("", "", 0, "", None), (), unserved=True
+    )
+    every = Route("all", "/v2/", True, "oip", 1, champion.at("3"), ())
+    await world.serve(RoutingTable(1, (*usual.routes, every, waits), upstream.at(""), usual.bounds))
+    caller = await world.caller()
+    answer = await caller.ask(post(path="/v2/models/churn/infer"))
+    assert (answer.status, answer.one(b"sidecar-error"), answer.one(b"retry-after")) == (503, b"no_champion", b"5")
+    assert answer.all(b"sidecar-model") == []
+    assert (await caller.ask(post(path="/v2/models/other/infer"))).status == 200, "the connection lives on"
+    assert (len(champion.requests), upstream.requests) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -525,6 +525,22 @@ async def test_damaged_copies_are_told_never_served_and_replaced_by_the_next_goo
     assert await stage.read_all() == good
 
 
+async def test_a_damaged_copy_that_nobody_asks_for_again_is_told_for_an_hour(stage: Stage) -> None:
+    await stage.read("version")
+    (path,) = stage.answers()
+    path.write_bytes(b"damaged")
+    stage.spoil("down")
+    stage.restarted()
+    with pytest.raises(Unreachable):
+        await stage.read("version")
+    stage.spoil("well")
+    stage.clock.now += 60.0
+    await stage.read("aliases")
+    assert "is damaged" in str(stage.cached.health.says)
+    stage.clock.now += 3_600.0
+    assert stage.cached.health.says is None
+
+
 async def test_a_damaged_copy_is_replaced_though_the_answer_is_the_same_as_before(stage: Stage) -> None:
     await stage.read("baseline")
     (path,) = (path for path in stage.answers() if b'"kind":"baseline"' in path.read_bytes())

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -487,3 +489,26 @@ def test_the_folder_registry_has_the_whole_interface() -> None:
     public = {name for name in vars(Registry) if not name.startswith("_")}
     assert public <= set(vars(DirectoryRegistry))
     assert issubclass(Unreachable, RegistryError)
+
+
+async def test_a_folder_that_hangs_is_waited_for_so_long_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = DirectoryRegistry(tmp_path, call_s=0.05)
+    await registry.register("fraud", "1")
+    hangs = threading.Event()
+
+    def hanging(*_: object) -> dict[str, str]:
+        hangs.wait(20)
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_aliases", hanging)
+        for _ in range(6):
+            with pytest.raises(Unreachable, match=r"did not answer within 0.05 s"):
+                await registry.aliases("fraud")
+    hangs.set()
+    async with asyncio.timeout(10):
+        while True:  # what hung ends first
+            with contextlib.suppress(Unreachable):
+                assert await registry.aliases("fraud") == {}
+                break
+    await registry.close()

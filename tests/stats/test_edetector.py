@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from sidecar.stats.edetector import MOST_BUCKETS, EDetector, EDetectorState, threshold
+from sidecar.stats.edetector import MOST_BUCKETS, ClosedBucket, EDetector, EDetectorState, threshold
 from sidecar.stats.eprocess import log_e_many
 
 BASELINE = np.array([1_000, 2_000, 4_000, 2_000, 1_000])
@@ -23,7 +23,7 @@ def _detector(now: float = 0.0) -> EDetector:
 def test_a_stream_without_change_raises_no_alarm() -> None:
     rng = np.random.default_rng(3)
     detector = _detector()
-    for bucket in range(1_500):
+    for bucket in range(800):
         detector.close(rng.multinomial(100, P0), 60.0 * (bucket + 1))
         assert not detector.alarm, f"false alarm in bucket {bucket}"
 
@@ -57,8 +57,10 @@ def test_s_is_the_sum_over_the_ages_and_the_whole() -> None:
     detector = _detector()
     for index, bucket in enumerate(buckets):
         detector.close(bucket, float(index + 1))
-    rows = [buckets[-age:].sum(axis=0) for age in (1, 2, 4, 8, 16, 32, 64)] + [buckets.sum(axis=0)]
-    assert detector.log_s == pytest.approx(float(logsumexp(log_e_many(rows, BASELINE, 0.005))))
+    ages = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    rows = np.array([buckets[-age:].sum(axis=0) for age in ages] + [buckets.sum(axis=0)])
+    tempered = rows / detector.overdispersion
+    assert detector.log_s == pytest.approx(float(logsumexp(log_e_many(tempered, BASELINE, 0.005))))
     assert detector.total.tolist() == buckets.sum(axis=0).tolist()
 
 
@@ -132,6 +134,65 @@ def test_infinite_evidence_survives_a_snapshot() -> None:
     assert other.alarm
 
 
+def test_rows_that_come_in_groups_weigh_as_so_many_fewer() -> None:
+    rng = np.random.default_rng(12)
+    grouped = _detector()
+    for index in range(64):
+        grouped.close(10 * rng.multinomial(40, P0), float(index))
+    assert grouped.overdispersion == pytest.approx(10, rel=0.35)
+    starts = grouped.starts()
+    assert starts.shape == (12, 5)  # 64 buckets are the whole, so that is no start of its own
+    assert starts[-1] * grouped.overdispersion == pytest.approx(grouped.total)
+    assert not grouped.alarm
+    other = _detector()
+    other.restore(grouped.snapshot())
+    assert other.overdispersion == grouped.overdispersion
+    learnt = grouped.overdispersion
+    grouped.reset(64.0)
+    other.restore(grouped.snapshot())
+    assert grouped.overdispersion == other.overdispersion == learnt
+
+
+def test_until_live_buckets_tell_the_factor_of_training_stands_in() -> None:
+    rng = np.random.default_rng(14)
+    detector = EDetector(BASELINE, 0.005, THRESHOLD, now=0.0, overdispersion=25.0)
+    detector.close(rng.multinomial(100, P0), 0.0)
+    assert detector.overdispersion == 25.0
+    for index in range(20):
+        detector.close(rng.multinomial(100, P0), float(index))
+    assert detector.overdispersion < 2.0
+    with pytest.raises(ValueError, match="over-dispersion"):
+        EDetector(BASELINE, 0.005, THRESHOLD, now=0.0, overdispersion=0.5)
+
+
+def test_buckets_may_be_dated_by_their_index_and_by_another_clock() -> None:
+    detector = _detector()
+    detector.close([10, 20, 40, 20, 10], 60.0, started_at=0.0)
+    detector.close([100, 0, 0, 0, 0], 660.0, started_at=600.0)
+    assert detector.onset == 600.0
+    assert detector.since(600.0).sum() == 100
+    detector.shift(-500.0)
+    assert detector.onset == 100.0
+    assert detector.since(100.0).sum() == 100
+    detector.close([100, 0, 0, 0, 0], 220.0)
+    assert detector.snapshot().buckets[-1].started_at == 160.0
+    assert detector.snapshot().began_at == -500.0
+
+
+def test_a_full_detector_of_twenty_cells_holds_less_than_eight_kibibytes_of_counts() -> None:
+    detector = EDetector(np.full(20, 100), 0.005, THRESHOLD, now=0.0)
+    for index in range(200):
+        detector.close(np.full(20, 1_000_000), float(index))
+    held = (detector._counts, detector._started_at, detector._total)
+    assert sum(array.nbytes for array in held) < 8 * 1024
+
+
+def test_a_snapshot_with_a_bucket_beyond_counting_is_refused() -> None:
+    state = EDetectorState(0.0, 0.0, 0.0, (1, 1, 1, 1, 2**40), (ClosedBucket(0.0, (1, 1, 1, 1, 2**40)),))
+    with pytest.raises(ValueError, match="more rows"):
+        _detector().restore(state)
+
+
 def test_a_reset_forgets() -> None:
     detector = _detector()
     detector.close([100, 0, 0, 0, 0], 60.0)
@@ -148,7 +209,7 @@ def test_a_snapshot_of_other_cells_is_refused(total: tuple[int, ...]) -> None:
         _detector().restore(EDetectorState(0.0, 0.0, 0.0, total, ()))
 
 
-@pytest.mark.parametrize("bucket", [[1, 2], [1, 2, 3, 4, -1], [0.5, 0, 0, 0, 0]])
+@pytest.mark.parametrize("bucket", [[1, 2], [1, 2, 3, 4, -1], [0.5, 0, 0, 0, 0], [2**32, 0, 0, 0, 0]])
 def test_a_bucket_that_is_none_is_refused(bucket: list[float]) -> None:
     with pytest.raises(ValueError, match="bucket"):
         _detector().close(bucket, 1.0)

@@ -15,5 +15,5 @@ MODULES = [module.name for module in pkgutil.iter_modules(sidecar.stats.__path__
 def test_every_example_in_a_docstring_runs(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0
-    if name != "sidecar.stats.catalogue":
+    if name != "sidecar.stats.units":  # a table
         assert result.attempted > 0, f"{name} has no example"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from registry_client.log_histogram import LogHistogram
 from sidecar.reports import Cause
+from sidecar.stats.catalogue import Figures
 from sidecar.stats.naming import name_cause
 
 Floats = NDArray[np.float64]
@@ -33,15 +35,16 @@ FEATURES: dict[str, Draw] = {
     "few integers": lambda rng, n: rng.poisson(3, n).astype(float),
     "temperatures": _temperatures,
     "shares": lambda rng, n: rng.random(n),
+    "errors": lambda rng, n: rng.normal(0.0, 3.0, n),
     "durations": lambda rng, n: np.floor(rng.exponential(20.0, n)),
 }
 
 
-def _name(trained: Floats, live: Floats, *, frequent: tuple[float, ...] = ()) -> Cause | None:
+def _name(trained: Floats, live: Floats, **more: Any) -> Cause | None:
     quantiles = np.quantile(trained, (np.arange(512) + 0.5) / 512, method="inverted_cdf")
     histogram = LogHistogram()
     histogram.update(live)
-    return name_cause(quantiles, *histogram.atoms(), coarsening=histogram.coarsening, frequent=frequent)
+    return name_cause(quantiles, *histogram.atoms(), coarsening=histogram.coarsening, **more)
 
 
 def _broken(draw: Draw, change: Callable[[Floats], Floats], n: int, share: float, seed: int = 1) -> Cause:
@@ -70,7 +73,7 @@ def test_cents_that_became_euros_are_called_that() -> None:
     assert partly.says.startswith("live = 0.01 × trained (as when cents become euros), in about ")
 
 
-@pytest.mark.parametrize("feature", [name for name in FEATURES if name != "shares"])
+@pytest.mark.parametrize("feature", [name for name in FEATURES if name not in ("shares", "errors")])
 @pytest.mark.parametrize(("n", "share"), [(200, 1.0), (1_000, 0.3)])
 def test_a_turned_sign_is_named(feature: str, n: int, share: float) -> None:
     cause = _broken(FEATURES[feature], lambda x: -x, n, share)
@@ -113,6 +116,111 @@ def test_a_factor_that_is_no_unit_is_told_as_it_is() -> None:
     assert cause.kind == "scale"
     assert cause.factor == pytest.approx(37.1, rel=0.02)
     assert "no common unit" in cause.says
+
+
+@pytest.mark.parametrize(
+    ("feature", "name", "change"),
+    [
+        ("amounts", "ln", np.log),
+        ("amounts", "log10", np.log10),
+        ("prices", "log1p", np.log1p),
+        ("amounts", "sqrt", np.sqrt),
+        ("shares", "exp", np.exp),
+        ("errors", "abs", np.abs),
+    ],
+)
+def test_a_function_is_named(feature: str, name: str, change: Callable[[Floats], Floats]) -> None:
+    cause = _broken(FEATURES[feature], change, 1_000, 1.0)
+    assert (cause.kind, cause.share) == ("function", 1.0), cause.says
+    assert name == cause.name or f"{name} fits as well" in cause.says
+
+
+def test_functions_that_cannot_be_told_apart_are_told_together() -> None:
+    cause = _broken(FEATURES["amounts"], np.log, 1_000, 1.0)
+    assert "log1p fits as well" in cause.says or "ln fits as well" in cause.says
+
+
+def test_rounding_is_named_where_the_histogram_can_show_it() -> None:
+    cause = _broken(FEATURES["temperatures"], np.round, 1_000, 1.0)
+    assert (cause.kind, cause.name) == ("function", "round"), cause.says
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_values_standardised_a_second_time_are_a_scaler(share: float) -> None:
+    rng = np.random.default_rng(8)
+    trained, live = _amounts(rng, 20_000), _amounts(rng, 1_000)
+    scaled = (live - trained.mean()) / trained.std()
+    figures = Figures(float(trained.mean()), float(trained.std()), float(trained.min()), float(trained.max()), 20_000)
+    cause = _name(trained, np.where(rng.random(1_000) < share, scaled, live), figures=figures)
+    assert cause is not None
+    assert (cause.kind, cause.name) == ("scaler", "standardised"), cause.says
+    assert cause.factor == pytest.approx(1 / trained.std())
+    assert cause.offset == pytest.approx(-trained.mean() / trained.std())
+
+
+def test_large_values_that_are_cut_are_named_with_the_limit_aside() -> None:
+    rng = np.random.default_rng(8)
+    trained, live = _temperatures(rng, 20_000), np.minimum(_temperatures(rng, 1_000), 20.0)
+    cause = _name(trained, live, frequent=(20.0,))
+    assert cause is not None
+    assert (cause.kind, cause.name, cause.value) == ("function", "clip above", 20.0), cause.says
+    assert "20" not in cause.says
+
+
+def test_a_sentence_holds_no_value_of_a_row() -> None:
+    rng = np.random.default_rng(3)
+    trained, live = _amounts(rng, 20_000), np.full(500, 41_114_111.0)
+    cause = _name(trained, live, frequent=(41_114_111.0,))
+    assert cause is not None
+    assert (cause.kind, cause.value) == ("constant", 41_114_111.0)
+    assert "4111" not in cause.says
+
+
+def test_a_constant_mean_is_called_that() -> None:
+    rng = np.random.default_rng(3)
+    trained = rng.normal(15.0, 8.0, 20_000)
+    mean = float(trained.mean())
+    figures = Figures(mean, float(trained.std()), float(trained.min()), float(trained.max()), 20_000)
+    cause = _name(trained, np.full(500, mean), frequent=(mean,), figures=figures)
+    assert cause is not None
+    assert (cause.kind, cause.value) == ("constant", mean)
+    assert "training's mean" in cause.says
+
+
+def test_a_cell_that_holds_many_values_is_no_constant() -> None:
+    rng = np.random.default_rng(3)
+    trained, live = rng.normal(15.0, 8.0, 20_000), 1_000.0 + rng.random(500)
+    cause = _name(trained, live, frequent=())
+    assert cause is not None
+    assert cause.kind != "constant"
+
+
+def test_another_column_is_named_only_where_it_is_offered() -> None:
+    rng = np.random.default_rng(3)
+    amounts, temperatures = _amounts(rng, 20_000), _temperatures(rng, 20_000)
+    live = _temperatures(rng, 1_000)
+    atoms = np.quantile(temperatures, (np.arange(512) + 0.5) / 512)
+    alone, offered = _name(amounts, live), _name(amounts, live, others={"temperature": atoms})
+    assert alone is not None
+    assert offered is not None
+    assert alone.kind == "unexplained"
+    assert (offered.kind, offered.with_) == ("swap", "temperature")
+
+
+def test_a_part_that_moved_by_no_common_unit_is_found_by_its_factor() -> None:
+    cause = _broken(lambda rng, n: rng.normal(80.0, 15.0, n), lambda x: x * 371.0, 2_000, 0.4)
+    assert cause.kind == "scale", cause.says
+    assert cause.factor == pytest.approx(371.0, rel=0.05)
+    assert cause.share == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_small_baseline_is_allowed_its_own_noise() -> None:
+    rng = np.random.default_rng(6)
+    trained, live = _amounts(rng, 600), _amounts(rng, 2_000) / 100
+    figures = Figures(float(trained.mean()), float(trained.std()), float(trained.min()), float(trained.max()), 600)
+    cause = _name(trained, live, figures=figures)
+    assert cause is not None
+    assert (cause.kind, cause.factor) == ("scale", 0.01)
 
 
 NATURAL: dict[str, Callable[[Floats], Floats]] = {

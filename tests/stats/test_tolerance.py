@@ -14,6 +14,14 @@ def test_the_three_radii_add_as_roots() -> None:
     assert effective_tolerance(0.005, 5_000, 10, natural=0.002) == pytest.approx(expected)
 
 
+def test_rows_of_training_that_depend_on_each_other_are_worth_fewer() -> None:
+    assert effective_tolerance(0.005, 8_000, 10, overdispersion=4.0) == effective_tolerance(0.005, 2_000, 10)
+    assert effective_tolerance(0.005, 8_000, 1, overdispersion=4.0) == 0.005
+    for wrong in (0.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="over-dispersion"):
+            effective_tolerance(0.005, 8_000, 10, overdispersion=wrong)
+
+
 def test_a_large_baseline_leaves_the_tolerance_alone() -> None:
     assert effective_tolerance(0.005, 10**12, 10) == pytest.approx(0.005, rel=1e-3)
     assert effective_tolerance(0.005, 10, 1) == 0.005

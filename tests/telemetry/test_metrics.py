@@ -8,9 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.records import CAPTURE_DROP_REASONS, DROP_REASONS, DURATION_BUCKETS_S, LEG_ERRORS, SACRIFICES
-from sidecar.reports import DriftReport, FeatureDrift, GateTable, GateVerdict, OutcomeCounts, Verdict
+from sidecar.reports import DriftReport, EstimatedQuality, FeatureDrift, GateTable, GateVerdict, OutcomeCounts, Verdict
 from sidecar.standing import Alarm, RegistryStatus
 from sidecar.telemetry.counts import WorkerTotals
+from sidecar.telemetry.drift_metrics import DriftFacts
 from sidecar.telemetry.metrics import DeploymentFacts, Facts, SidecarCollector, render
 from tests.telemetry.test_counts import counts
 
@@ -41,13 +42,14 @@ def gates(**verdicts: Verdict) -> GateTable:
 
 
 def facts(**changed: Any) -> DeploymentFacts:
+    reports = changed.pop("drift", ())
     known: dict[str, Any] = {
         "deployment": "fraud",
         "champion": "3",
         "challengers": ("4",),
         "generation": 1,
         "rows_sampled": 0,
-        "drift": (),
+        "drift": DriftFacts(deployment="fraud", reports=reports, **changed.pop("inputs", {})),
         "gates": (),
         "agreement": {},
         "transitions": {},
@@ -175,11 +177,55 @@ def test_at_most_64_features_are_shown_the_worst_first_and_the_rest_is_counted()
     assert value(samples, "sidecar_prediction_alarm", **labels) == 1
 
 
-@pytest.mark.parametrize("name", ['a"} 1\nfake_total 7', "back\\slash", "new\nline", "é漢\u202e", "{}=,", ""])
+@pytest.mark.parametrize(
+    "name", ['a"} 1\nfake_total 7', "back\\slash", "new\nline", "é漢\u202e", "{}=,", "", "a\rb\x85\u2028c", "x" * 512]
+)
 def test_hostile_label_values_come_back_as_they_were_and_add_no_series(name: str) -> None:
     samples = scrape(facts(drift=(report(feature(name)),)))
     assert value(samples, "sidecar_drift_psi", deployment="fraud", against="training", feature=name) == 0.01
     assert "fake_total" not in {series for series, _ in samples}
+
+
+def test_a_name_that_utf8_cannot_write_does_not_break_the_page() -> None:
+    samples = scrape(facts(drift=(report(feature("amount\ud800"), feature("amount\ud801")),)))
+    shown = {dict(labels)["feature"] for series, labels in samples if series == "sidecar_drift_psi"}
+    assert shown == {"amount\\ud800", "amount\\ud801"}
+
+
+def test_what_has_no_series_of_its_own_is_summed_up_so_that_nothing_hides() -> None:
+    moved = [feature(f"f{index}", alarm=True, kl_lower=index / 10) for index in range(1, 6)]
+    samples = scrape(facts(drift=(report(*moved),), inputs={"exported": 2}))
+    labels = {"deployment": "fraud", "against": "training"}
+    shown = {dict(found)["feature"] for series, found in samples if series == "sidecar_drift_kl_lower"}
+    assert shown == {"f5", "f4"}
+    assert value(samples, "sidecar_drift_features_omitted", **labels) == 3
+    assert value(samples, "sidecar_drift_rest_alarms", **labels) == 3
+    assert value(samples, "sidecar_drift_rest_kl_lower", **labels) == 0.3
+
+
+def test_quiet_features_keep_their_series_whatever_noise_their_psi_has() -> None:
+    def shown(psis: list[float]) -> set[str]:
+        features = [feature(f"f{index}", psi=psi) for index, psi in enumerate(psis)]
+        samples = scrape(facts(drift=(report(*features),), inputs={"exported": 2}))
+        return {dict(found)["feature"] for series, found in samples if series == "sidecar_drift_psi"}
+
+    assert shown([0.1, 0.2, 0.3]) == shown([0.3, 0.1, 0.9])
+
+
+def test_with_a_bound_of_zero_only_the_sums_are_told() -> None:
+    samples = scrape(facts(drift=(report(feature("a", alarm=True)),), inputs={"exported": 0}))
+    assert not [series for series, _ in samples if series == "sidecar_drift_psi"]
+    assert value(samples, "sidecar_drift_rest_alarms", deployment="fraud", against="training") == 1
+
+
+def test_an_estimate_that_is_refused_is_not_a_number() -> None:
+    refused = EstimatedQuality(n=9, metrics={}, low={}, high={}, trained={}, loss=None, refused="out of support")
+    found = scrape(facts(inputs={"estimated": refused, "rows_compared": 7, "differing_features": 2}))
+    assert math.isnan(value(found, "sidecar_estimated_accuracy", deployment="fraud"))
+    assert value(found, "sidecar_rows_compared_total", deployment="fraud") == 7
+    assert value(found, "sidecar_row_skew_features", deployment="fraud") == 2
+    known = scrape(facts(inputs={"estimated": msgspec.structs.replace(refused, metrics={"accuracy": 0.9})}))
+    assert value(known, "sidecar_estimated_accuracy", deployment="fraud") == 0.9
 
 
 def test_reasons_that_nobody_listed_are_still_shown() -> None:

@@ -74,14 +74,16 @@ def test_the_head_goes_back_in_order_without_what_belongs_to_one_hop_or_to_us() 
             (b"Set-Cookie", b"a"), (b"Connection", b"X-Gone, set-cookie2"), (b"X-Gone", b"1"), (b"set-cookie", b"\xff"),
             (b"Keep-Alive", b"1"), (b"X-Request-Id", b"theirs"), (b"Sidecar-Model", b"m"), (b"sidecar-error", b"e"),
             (b"Content-Type", b"a/b"), (b"Content-Encoding", b"br"), (CL, b"0"),
+            (b"inference-header-content-length", b"240"),
         ],
         reason=b"F\xfcr uns",
     )  # fmt: skip
     assert head.caller_bytes(own_lines(b"i", "fraud", "3"), chunked=False, close=False, http10=False) == (
         b"HTTP/1.1 200 F\xfcr uns\r\nSet-Cookie: a\r\nset-cookie: \xff\r\nContent-Type: a/b\r\nContent-Encoding: br\r\n"
-        b"Content-Length: 0\r\nx-request-id: i\r\nsidecar-model: fraud\r\nsidecar-version: 3\r\n\r\n"
+        b"Content-Length: 0\r\ninference-header-content-length: 240\r\nx-request-id: i\r\nsidecar-model: fraud\r\n"
+        b"sidecar-version: 3\r\n\r\n"
     )
-    assert (head.content_type, head.content_encoding) == ("a/b", "br")
+    assert (head.content_type, head.content_encoding, head.json_bytes) == ("a/b", "br", 240)
 
 
 @pytest.mark.parametrize(

@@ -281,9 +281,11 @@ def test_exactly_one_request_id_goes_on(values: list[bytes], known: bytes | None
 
 
 def test_what_decoding_needs_is_noted_and_goes_on() -> None:
-    head = read([*HOST, (b"Content-Type", b"x/y"), (b"Content-Encoding", b"gzip")])
-    assert (head.content_type, head.content_encoding) == ("x/y", "gzip")
-    assert lines(head)[1:3] == [b"Content-Type: x/y", b"Content-Encoding: gzip"]
+    size = (b"Inference-Header-Content-Length", b" 147")
+    head = read([*HOST, (b"Content-Type", b"x/y"), (b"Content-Encoding", b"gzip"), size])
+    assert (head.content_type, head.content_encoding, head.json_bytes) == ("x/y", "gzip", 147)
+    assert lines(head)[1:4] == [b"Content-Type: x/y", b"Content-Encoding: gzip", b": ".join(size)]
+    assert read([*HOST, (size[0], b"many")]).json_bytes == read(HOST).json_bytes == -1
 
 
 NAMES = st.text("abcXYZ-_.~09", min_size=1, max_size=8).map(str.encode)

@@ -11,6 +11,7 @@ const ask = document.getElementById("ask");
 let busy = false;
 let again = false;
 let lastSuccess = null;
+let against = new URLSearchParams(location.search).get("against") === "recent" ? "recent" : "training";
 
 function headers(more) {
   const token = sessionStorage.getItem(KEY);
@@ -80,7 +81,7 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const answer = await fetch("/fragment", { headers: headers(), cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(`/fragment?against=${against}`, { headers: headers(), cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (answer.status === 401) { askToken(sessionStorage.getItem(KEY) ? "This token is not known here." : ""); return; }
     if (!answer.ok) throw new Error((await problemOf(answer)));
     swap(await answer.text());
@@ -118,6 +119,14 @@ function call(button, reason) {
 }
 
 let pressed = null;
+
+main.addEventListener("click", (event) => {
+  const other = event.target.closest("button[data-against]");
+  if (!other) return;
+  against = other.dataset.against;
+  history.replaceState(null, "", against === "training" ? location.pathname : "?against=recent");
+  refresh();
+});
 
 main.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-verb]");

@@ -1,0 +1,118 @@
+"""The handlers of what is done: promotions, changes of the shadow, what is reported, what is acknowledged.
+
+Keeps: each parses its body, asks the service once with the caller's name, and shapes the answer; it decides nothing.
+Called through `api`'s table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from sidecar.admin import answers, bodies
+from sidecar.admin.call import CALLER, deployment_of, json_answer
+from sidecar.admin.service import Service
+from sidecar.records import OfflineRow
+
+
+class Verbs:
+    """One method per line of the table."""
+
+    def __init__(self, service: Service, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._clock = clock
+
+    async def promote(self, request: web.Request) -> web.Response:
+        """Through the gates."""
+        body = await bodies.read_body(request, bodies.Promote)
+        done = await self._service.promote(
+            deployment_of(request),
+            body.challenger,
+            actor=request[CALLER].name,
+            reason=body.reason,
+            expected_champion=body.expected_champion,
+            evidence=body.evidence,
+            dry_run=body.dry_run,
+            force=body.force,
+            idempotency_key=bodies.idempotency_key(request),
+        )
+        return json_answer(done)
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        """Back, without gates."""
+        body = await bodies.read_body(request, bodies.Rollback)
+        done = await self._service.rollback(
+            deployment_of(request),
+            actor=request[CALLER].name,
+            reason=body.reason,
+            to=body.to,
+            force=body.force,
+            idempotency_key=bodies.idempotency_key(request),
+        )
+        return json_answer(done)
+
+    async def set_challenger(self, request: web.Request) -> web.Response:
+        """Adds or changes."""
+        body = await bodies.read_challenger(request)
+        version = request.match_info["version"]
+        done = await self._service.set_challenger(
+            deployment_of(request), version, body.settings, actor=request[CALLER].name, reason=body.reason
+        )
+        return json_answer(done)
+
+    async def remove_challenger(self, request: web.Request) -> web.Response:
+        """Removes."""
+        body = await bodies.read_removal(request)
+        version = request.match_info["version"]
+        done = await self._service.remove_challenger(
+            deployment_of(request), version, actor=request[CALLER].name, reason=body.reason
+        )
+        return json_answer(done)
+
+    async def switch_shadow(self, request: web.Request) -> web.Response:
+        """The kill switch."""
+        body = await bodies.read_body(request, bodies.SwitchShadow)
+        done = await self._service.switch_shadow(
+            deployment_of(request), enabled=body.enabled, actor=request[CALLER].name, reason=body.reason
+        )
+        return json_answer(done)
+
+    async def reconcile(self, request: web.Request) -> web.Response:
+        """The registry's alias, put where we are."""
+        body = await bodies.read_body(request, bodies.Reconcile)
+        done = await self._service.reconcile(
+            deployment_of(request),
+            take=body.take,
+            expected=body.expected,
+            actor=request[CALLER].name,
+            reason=body.reason,
+        )
+        return json_answer(done)
+
+    async def freeze_reference(self, request: web.Request) -> web.Response:
+        """What lies behind us is what drift is judged against from now on."""
+        body = await bodies.read_body(request, bodies.FreezeReference)
+        done = await self._service.freeze_reference(
+            deployment_of(request), actor=request[CALLER].name, reason=body.reason
+        )
+        return json_answer(answers.reference(done))
+
+    async def features(self, request: web.Request) -> web.Response:
+        """Values that an offline pipeline computed, beside those that were live."""
+        body = await bodies.read_body(request, bodies.PostedRows, bodies.FEATURES_BYTES)
+        rows = [OfflineRow(posted.request_id, posted.row, posted.features) for posted in body.rows]
+        return json_answer(await self._service.compare_rows(deployment_of(request), rows))
+
+    async def outcomes(self, request: web.Request) -> web.Response:
+        """Late truths."""
+        body = await bodies.read_body(request, bodies.PostedOutcomes, bodies.OUTCOMES_BYTES)
+        now = self._clock()
+        return json_answer(await self._service.outcomes([posted.outcome_at(now) for posted in body.outcomes]))
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """A person has seen it."""
+        body = await bodies.read_body(request, bodies.Acknowledge)
+        actor = request[CALLER].name
+        alarm = await self._service.acknowledge(request.match_info["alarm"], actor=actor, reason=body.reason)
+        return json_answer(answers.alarm(alarm))

@@ -1,0 +1,234 @@
+"""What may have happened to a numeric column: the catalogue, factors read off the data, constants, other columns.
+
+Keeps: every candidate is a set of cell masses over the live cells; ordinary drift (shifts and spreads that a market
+or a season could make) is among them, without a name, as the rival of every name.
+Does not: fit or choose (`acceptance` does).
+Called by: naming.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.reports import Cause
+from sidecar.stats.acceptance import Candidate
+from sidecar.stats.catalogue import Figures, Transform, function, transforms_for
+from sidecar.stats.free_scale import MIDDLE_HALF, free_factor, mixture_factors
+from sidecar.stats.mixture_fit import LiveCounts, lattice_key
+
+Floats = NDArray[np.float64]
+
+RARE_PENALTY = 4.0
+FILLERS = (0.0, -1.0, 1.0, 99.0, -99.0, 999.0, -999.0, 9999.0, -9999.0, 99999.0, -99999.0)
+# Functions and scalers that pipelines seldom apply by mistake, and that now and then land where a unit does.
+UNCOMMON = frozenset(
+    {
+        "log2", "exp10", "exp2", "sqrt", "square", "reciprocal",
+        "not standardised", "by the variance", "not centred", "centred", "min-max to ±1", "not min-max", "robust",
+    }
+)  # fmt: skip
+_LEAST_CONSTANT = 0.05
+_LEAST_CUT = 0.02
+_FREE = 2.5
+_AROUND = tuple(2.0 ** (step / 64) for step in range(-6, 7))
+
+
+def candidates_for(
+    trained: Floats,
+    figures: Figures,
+    live: LiveCounts,
+    unchanged: Floats,
+    frequent: Sequence[float] | None,
+    others: Mapping[str, Floats],
+) -> list[Candidate]:
+    """Every candidate. `trained`: ascending atoms; `unchanged`: their masses in the live cells."""
+    made = [
+        *_transforms(trained, figures, live, unchanged, frequent),
+        *_swaps(trained, others, live),
+        *_ordinary(trained, live),
+    ]
+    masses = live.masses(np.asarray([atoms for atoms, _, _ in made]))
+    moved = [
+        Candidate(share, penalty, cause, _brief(cause), atoms)
+        for (atoms, penalty, cause), share in zip(made, masses, strict=True)
+    ]
+    return [*moved, *_constants(trained, figures, live, frequent)]
+
+
+Made = tuple[Floats, float, Cause | None]
+
+
+def cause_of(transform: Transform) -> Cause:
+    """A transform as a cause, before its share is known.
+
+    >>> cause_of(Transform("scale", 0.01)).factor, cause_of(function("ln")).name
+    (0.01, 'ln')
+    """
+    linear = transform.kind in ("scale", "affine", "scaler")
+    return Cause(
+        kind=transform.kind,
+        says=transform.says,
+        name=transform.name or None,
+        factor=transform.factor if linear else None,
+        offset=transform.offset if transform.kind in ("affine", "scaler") else None,
+        value=transform.parameter if transform.name.startswith(("clip", "round")) else None,
+    )
+
+
+def _transforms(
+    trained: Floats, figures: Figures, live: LiveCounts, unchanged: Floats, frequent: Sequence[float] | None
+) -> Iterator[Made]:
+    log_n = math.log(live.n)
+    free, error = free_factor(trained, live)
+    listed = list(transforms_for(trained, figures))
+    for transform in listed:
+        atoms = _pushed(transform.apply(trained))
+        if not atoms.size:
+            continue
+        if transform.kind == "function" and atoms[0] == atoms[-1] and trained[0] != trained[-1]:
+            continue  # all the same value: that is a constant, whatever function it went through
+        penalty = 3.0 * log_n if transform.name in UNCOMMON else RARE_PENALTY if transform.rare else 0.0
+        yield atoms, penalty, cause_of(transform)
+    for transform in _cuts(trained, live, frequent):
+        yield _pushed(transform.apply(trained)), log_n, cause_of(transform)
+    scales = [transform.factor for transform in listed if transform.kind == "scale"]
+    for factor in _free_factors(trained, live, unchanged, scales, (free, error)):
+        told = Transform("scale", float(f"{factor:.3g}"), story="no common unit")
+        yield factor * trained, 2.0 * log_n, cause_of(told)
+    yield from _free_line(trained, live)
+
+
+def _free_factors(
+    trained: Floats, live: LiveCounts, unchanged: Floats, scales: Sequence[float], whole: tuple[float | None, float]
+) -> Iterator[float]:
+    """Factors read off the data that no listed unit is near: for all rows, and around those of the rows that moved."""
+    readings = [(*whole, (1.0,)), *((*peak, _AROUND) for peak in mixture_factors(trained, live, unchanged))]
+    for factor, error, around in readings:
+        if factor is None or not 0.0 < factor < math.inf or 1 / _FREE < factor < _FREE:
+            continue
+        near = max(0.01, 3.0 * error) + math.log(max(around))
+        if any(abs(math.log(factor / known)) <= near for known in scales):
+            continue  # it snaps to a unit that is listed already
+        yield from (factor * step for step in around)
+
+
+def _free_line(trained: Floats, live: LiveCounts) -> Iterator[Made]:
+    """Any line through the middle-half quantile pairs, where no ordinary change would make it."""
+    before, after = np.quantile(trained, MIDDLE_HALF), live.quantile(MIDDLE_HALF)
+    width, half = float(before[-1] - before[0]), float(after[-1] - after[0])
+    if width <= 0 or half <= 0:
+        return
+    factor = half / width
+    offset = float(np.median(after)) - factor * float(np.median(before))
+    # A line through the origin is a scale, and one that stretches little is what a season does.
+    if 1 / 4 < factor < 4 or abs(offset) < 0.05 * abs(float(np.median(after))):
+        return
+    told = Transform("affine", float(f"{factor:.3g}"), float(f"{offset:.3g}"), story="no known conversion")
+    yield factor * trained + offset, 3.0 * math.log(live.n), cause_of(told)
+
+
+def _cuts(trained: Floats, live: LiveCounts, frequent: Sequence[float] | None) -> Iterator[Transform]:
+    """Cut at the largest or smallest live value, where that alone holds 2 % of the rows and training goes beyond."""
+    for index, name in ((-1, "clip above"), (0, "clip below")):
+        key = int(live.keys[index])
+        inside = live.keys == key
+        if live.counts[inside].sum() < _LEAST_CUT * live.n or live.keys[0] == live.keys[-1]:
+            continue
+        exact = [value for value in frequent or () if _key(value, live) == key]
+        limit = exact[0] if exact else float(live.values[index])
+        beyond = float(np.mean(trained > limit) if index else np.mean(trained < limit))
+        if beyond >= _LEAST_CUT:
+            yield function(name, limit)
+
+
+def _swaps(trained: Floats, others: Mapping[str, Floats], live: LiveCounts) -> Iterator[Made]:
+    for name, atoms in others.items():
+        says = f"the values are those of {name}"
+        # ln n for the swap, half of it from each column.
+        yield _resampled(atoms, trained.size), 0.5 * math.log(live.n), Cause(kind="swap", says=says, with_=name)
+
+
+def _constants(
+    trained: Floats, figures: Figures, live: LiveCounts, frequent: Sequence[float] | None
+) -> Iterator[Candidate]:
+    """Values that hold 5 % of the live rows; new ones (under 1 % of training), or a known filler in many rows.
+
+    Where it is known which exact values are frequent, a cell without one holds many values and no constant.
+    """
+    centre = {"training's mean": figures.mean, "training's median": float(np.median(trained))}
+    distinct, start = np.unique(live.keys, return_index=True)
+    shares = np.add.reduceat(live.counts, start) / live.n
+    for index in np.argsort(-shares)[:3]:
+        key, share = int(distinct[index]), float(shares[index])
+        if share < _LEAST_CONSTANT:
+            return
+        exact = [value for value in frequent or () if _key(value, live) == key]
+        if frequent is not None and not exact:
+            continue
+        near = exact or [value for value in (*FILLERS, *centre.values()) if _key(value, live) == key]
+        value = near[0] if near else float(live.values[start[index]])
+        same = trained == value if exact else lattice_key(trained, live.coarsening) == key
+        before, filler = float(np.mean(same)), value in FILLERS
+        if not (before < 0.01 or (filler and share >= 0.5 and before < 0.25)):
+            continue
+        name = next((name for name, middle in centre.items() if math.isclose(value, middle, rel_tol=1e-6)), "one value")
+        known_filler = f" ({value:g}, often written where there is none)" if filler else ""
+        says = f"rows hold {name}{known_filler}, which training hardly knew"
+        cause = Cause(kind="constant", says=says, value=value)
+        yield Candidate(live.mass_of_key(key), math.log(live.n), cause, brief=f"constant {index}")
+
+
+def _key(value: float, live: LiveCounts) -> int | None:
+    return int(lattice_key(np.array([value]), live.coarsening)[0]) if math.isfinite(value) else None
+
+
+def _ordinary(trained: Floats, live: LiveCounts) -> Iterator[Made]:
+    """What a changing world does: the best fitting and some plain shifts and spreads, of values and of their logs."""
+    middle, half = float(np.median(trained)), float(np.subtract(*np.quantile(trained, [0.75, 0.25])))
+    atoms = [trained + step * half for step in (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)]
+    atoms += [middle + factor * (trained - middle) for factor in (0.7, 0.85, 1.2, 1.4)]
+    atoms += _ordinary_line(trained, live.quantile(MIDDLE_HALF), half)
+    if trained[0] > 0 and live.values[0] > 0:
+        logs = np.log(trained)
+        width = float(np.subtract(*np.quantile(logs, [0.75, 0.25])))
+        atoms += [np.exp(line) for line in _ordinary_line(logs, np.log(live.quantile(MIDDLE_HALF)), min(width, 0.4))]
+        atoms += [trained * math.exp(step) for step in (-0.3, -0.2, -0.1, 0.1, 0.2, 0.3)]
+    for changed in atoms:
+        yield changed, 0.0, None
+
+
+def _ordinary_line(trained: Floats, live_middle: Floats, reach: float) -> Iterator[Floats]:
+    """Trained atoms on the line through the middle-half quantile pairs, if that is an ordinary change."""
+    before = np.quantile(trained, MIDDLE_HALF)
+    width = float(before[-1] - before[0])
+    if width <= 0:
+        return
+    factor = float(live_middle[-1] - live_middle[0]) / width
+    shift = float(np.median(live_middle) - np.median(before))
+    if 1 / 1.55 <= factor <= 1.55 and abs(shift) <= reach:
+        yield factor * (trained - float(np.median(before))) + float(np.median(live_middle))
+
+
+def _brief(cause: Cause | None) -> str:
+    """The name in a list of names."""
+    if cause is None:
+        return ""
+    if cause.kind == "scale" and cause.factor is not None:
+        return "" if "no common unit" in cause.says else f"× {cause.factor:.4g}"
+    return cause.name or cause.says
+
+
+def _pushed(atoms: Floats) -> Floats:
+    """Atoms without those outside of a function's domain, as many as before."""
+    valid = atoms[np.isfinite(atoms)]
+    return atoms if valid.size == atoms.size else _resampled(valid, atoms.size)
+
+
+def _resampled(atoms: Floats, size: int) -> Floats:
+    if atoms.size in (0, size):
+        return atoms
+    return atoms[np.linspace(0, atoms.size - 1, size).round().astype(np.int64)]

@@ -1,0 +1,268 @@
+"""The tolerant count e-process of many columns in one sweep: evidence that live rows left a ball around a baseline.
+
+Keeps: for every distribution with KL(p0||p) <= tolerance, P(any look ever shows E >= 1/alpha) <= alpha; only summed
+counts matter, so replicas add and order is free. Rounding never inflates E: the constrained maximum is read from
+the dual problem, which bounds it from above at any multiplier. Every sum runs over the cells one after another, so
+that a result's bits depend neither on the columns beside it nor on the empty cells that pad its row.
+Does not: decide about alarms, keep history, or repair rows that depend on each other.
+Called by: `eprocess` (one column), `edetectors` and the drift observer.
+Source: Lindon & Malek 2022 (Dirichlet mixture), Wasserman, Ramdas & Balakrishnan 2020 (universal inference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln, xlogy
+
+from sidecar.stats.tilts import TILTS, tilt_scores
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+# The mixture spreads its bets from broad departures (50) to hair-fine ones (51,200), each four times the last.
+_CONCENTRATIONS: Floats = np.array([50.0 * 4.0**power for power in range(6)])
+_MOST_STEPS = 80
+_HALVINGS = 12
+# Rows of counts worked on together: what they need stays in the processor's cache.
+_SWEEP = 256
+_FEWEST_ORDERED = 3
+
+
+class TolerantTests:
+    """The parts of the e-process that depend on the baselines alone, worked out once.
+
+    One baseline a column: counts of shape (B_k,). Live counts are padded with zeros to the most cells of any
+    column, B. Counts may be fractions (rows that depend on each other are counted as fewer). `ordered`: how many of a
+    column's first cells ascend; where there are three or more, half of the stake bets on simple moves of these.
+
+    >>> tests = TolerantTests([[500, 500], [100, 300, 600]])
+    >>> tests.log_e([[[900, 100, 0]], [[100, 300, 600]]], [0.005, 0.01]).round(1).tolist()
+    [[266.6], [-0.6]]
+    """
+
+    def __init__(self, baselines: Sequence[ArrayLike], ordered: Sequence[int] | None = None) -> None:
+        rows = [_baseline(counts) for counts in baselines]
+        self.cells = tuple(int(row.size) for row in rows)
+        width = max(self.cells, default=1)
+        counts, inside = np.zeros((width, len(rows))), np.zeros((width, len(rows)), dtype=bool)
+        for column, row in enumerate(rows):
+            counts[: row.size, column] = row
+            inside[: row.size, column] = True
+        totals = summed(counts)
+        sizes = inside.sum(axis=0)
+        self._p0 = counts / totals
+        prior = (counts + 0.5) / (totals + sizes / 2)
+        # A cell of the padding has pseudo-count 1 and never a row: it adds ln(gamma(1)) - ln(gamma(1)) = 0.
+        self._pseudo = np.where(inside[:, None, :], _CONCENTRATIONS[None, :, None] * prior[:, None, :], 1.0)
+        self._constant = gammaln(_CONCENTRATIONS)[:, None] - summed(gammaln(self._pseudo))
+        self._padding = ~inside.T
+        ascending = list(ordered) if ordered is not None else [0] * len(rows)
+        if any(not 0 <= first <= row.size for first, row in zip(ascending, rows, strict=True)):
+            raise ValueError("a column has as many ordered cells as it has cells, or fewer")
+        self._tilted = np.array([first >= _FEWEST_ORDERED for first in ascending], dtype=bool)
+        self._log_prior = np.where(inside, np.log(prior), 0.0)
+        self._scores, self._norms = np.zeros((width, 2, len(rows))), np.zeros((len(TILTS), len(rows)))
+        for column in np.flatnonzero(self._tilted).tolist():
+            cells = self.cells[column]
+            scores, self._norms[:, column] = tilt_scores(prior[:cells, column], ascending[column])
+            self._scores[:cells, :, column] = scores.T
+
+    @property
+    def width(self) -> int:
+        """Most cells of any column: the length B of a padded row."""
+        return int(self._p0.shape[0])
+
+    def padded(self, rows: Sequence[ArrayLike]) -> Floats:
+        """Counts of every column (shapes (B_k,)) as one table of shape (K, B); ValueError where cells differ."""
+        table = np.zeros((len(self.cells), self.width))
+        for index, (row, cells) in enumerate(zip(rows, self.cells, strict=True)):
+            counts = np.asarray(row, dtype=np.float64)
+            if counts.shape != (cells,):
+                raise ValueError(f"live counts must have {cells} cells, got shape {counts.shape}")
+            table[index, :cells] = counts
+        return table
+
+    def log_e(self, live: ArrayLike, tolerance: ArrayLike) -> Floats:
+        """Natural logarithm of E for live counts of shape (K, A, B), as shape (K, A); 0 for a row without counts.
+
+        `tolerance`: nats, one for all columns or one each (shape (K,)). ValueError where counts are no counts.
+        """
+        counts = self._live(live, 3)
+        tolerances = np.broadcast_to(_tolerance(tolerance), (len(self.cells),))
+        columns, ages, _ = counts.shape
+        answer = np.zeros(columns * ages)
+        flat = counts.reshape(columns * ages, self.width)
+        spoken = np.flatnonzero(flat.any(axis=1))
+        for start in range(0, spoken.size, _SWEEP):
+            some = spoken[start : start + _SWEEP]
+            column, rows = some // ages, np.ascontiguousarray(flat[some].T)
+            best = self._log_best_inside(rows, column, tolerances[column])
+            answer[some] = self._log_mixture(rows, column) - best
+        return answer.reshape(columns, ages)
+
+    def kl_lower(self, live: ArrayLike, alpha: float, floors: ArrayLike = 0.0) -> Floats:
+        """See `eprocess.kl_lower`; live counts of shape (K, B), floors one for all or one each, answer (K,) in nats."""
+        if not 0.0 < alpha < 1.0:
+            raise ValueError(f"alpha lies between 0 and 1, not {alpha}")
+        counts = self._live(live, 2)
+        answer = np.zeros(len(self.cells))
+        spoken = np.flatnonzero(counts.any(axis=1))
+        for start in range(0, spoken.size, _SWEEP):
+            some = spoken[start : start + _SWEEP]
+            answer[some] = self._largest_rejected(np.ascontiguousarray(counts[some].T), some, alpha)
+        answer[answer <= np.broadcast_to(np.asarray(floors, dtype=np.float64), answer.shape)] = 0.0
+        return answer
+
+    def _live(self, live: ArrayLike, dimensions: int) -> Floats:
+        counts = np.asarray(live, dtype=np.float64)
+        if counts.ndim != dimensions or counts.shape[0] != len(self.cells) or counts.shape[-1] != self.width:
+            raise ValueError(f"live counts must have {self.width} cells a row, got shape {counts.shape}")
+        if not np.all(np.isfinite(counts)) or np.any(counts < 0):
+            raise ValueError("live counts are finite and not negative")
+        padding = self._padding if dimensions == 2 else self._padding[:, None, :]
+        if np.any((counts > 0) & padding):
+            raise ValueError("live counts stand in a cell that their column does not have")
+        return counts
+
+    def _log_mixture(self, counts: Floats, column: Indices) -> Floats:
+        n = summed(counts)
+        each = self._constant[:, column] - gammaln(_CONCENTRATIONS[:, None] + n)
+        each = each + summed(gammaln(self._pseudo[:, :, column] + counts[:, None, :]))
+        mixed = _log_mean(each)
+        if (some := np.flatnonzero(self._tilted[column])).size:
+            tilted = _log_mean(self._log_tilted(counts[:, some], n[some], column[some]))
+            mixed[some] = _log_mean(np.stack([mixed[some], tilted]))
+        return mixed
+
+    def _log_tilted(self, counts: Floats, n: Floats, column: Indices) -> Floats:
+        """Log-likelihood of each tilt, shape (J, M)."""
+        unmoved = summed(self._log_prior[:, column] * counts)
+        first, second = summed(self._scores[:, :, column] * counts[:, None, :])
+        logs: Floats = unmoved + TILTS[:, :1] * first + TILTS[:, 1:] * second - n * self._norms[:, column]
+        return logs
+
+    def _log_best_inside(self, counts: Floats, column: Indices, tolerance: Floats) -> Floats:
+        """Upper bound, tight to rounding, of max sum n ln p over KL(p0||p) <= tolerance, for each row.
+
+        The maximiser is p = (n_i + lambda p0_i)/(n + lambda); with w = n/(n + lambda) it is the mixture of p0 and
+        the live frequencies. KL is convex and rises in w, so Newton inside a bracket finds KL(w) = tolerance.
+        """
+        p0, n = self._p0[:, column], summed(counts)
+        q = counts / n
+        ratio = _ratio(q, p0)
+        point = tolerance == 0.0
+        weight = _weight_on_boundary(ratio, p0, np.where(point, 1.0, tolerance))
+        mixed = np.where(point, p0, (1.0 - weight) * p0 + weight * q)
+        multiplier = np.where(point, 0.0, n * (1.0 - weight) / weight)
+        kl = _divergence(weight, ratio, p0)
+        with np.errstate(divide="ignore"):
+            best = _log_likelihood(counts, mixed)
+        active = multiplier > 0
+        raised: Floats = best + np.where(active, multiplier * (tolerance - np.where(active, kl, 0.0)), 0.0)
+        return raised
+
+    def _largest_rejected(self, counts: Floats, column: Indices, alpha: float) -> Floats:
+        """Largest tolerance rejected at level alpha, for each row.
+
+        Along the line from p0 to the live frequencies both the likelihood and KL(p0||p) rise: one root. The
+        likelihood is concave there, so Newton's steps from below never pass the root: the bound stays valid.
+        """
+        p0, n = self._p0[:, column], summed(counts)
+        q = counts / n
+        target = self._log_mixture(counts, column) + np.log(alpha)
+        seen, step = counts > 0, q - p0
+        low, high = np.zeros(n.size), np.ones(n.size)
+        with np.errstate(divide="ignore"):
+            going = _log_likelihood(counts, p0) < target
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            under = _log_likelihood(counts, p0 + middle * step) <= target
+            low, high = np.where(going & under, middle, low), np.where(going & ~under, middle, high)
+        going &= low > 0.0
+        for _ in range(_MOST_STEPS):
+            if not going.any():
+                break
+            mixed = np.where(seen & going, p0 + low * step, 1.0)
+            slope = summed(counts * step / mixed)
+            gain = (target - _log_likelihood(counts, mixed)) / np.where(slope > 0, slope, 1.0)
+            going &= (slope > 0) & (gain > 1e-12 * low) & (low + gain <= high)
+            low = np.where(going, low + gain, low)
+        return _divergence(low, _ratio(q, p0), p0)
+
+
+def _baseline(baseline: ArrayLike) -> Floats:
+    counts = np.asarray(baseline, dtype=np.float64)
+    if counts.ndim != 1 or counts.size < 1 or not np.all(np.isfinite(counts)) or np.any(counts < 0):
+        raise ValueError("baseline counts are one row of finite numbers, none negative")
+    if not counts.any():
+        raise ValueError("a baseline without rows cannot be tested against")
+    return counts
+
+
+def _log_mean(logs: Floats) -> Floats:
+    """Log of the mean of what the first axis holds the logs of."""
+    peak = logs.max(axis=0)
+    mean: Floats = peak + np.log(summed(np.exp(logs - peak)) / logs.shape[0])
+    return mean
+
+
+def _tolerance(tolerance: ArrayLike) -> Floats:
+    nats = np.asarray(tolerance, dtype=np.float64)
+    if not (np.all(np.isfinite(nats)) and np.all(nats >= 0)):
+        raise ValueError(f"a tolerance is finite and not negative, not {nats}")
+    return nats
+
+
+def summed(values: Floats) -> Floats:
+    """Sum over the first axis, one after another: numpy's own order depends on the shape of the rest."""
+    total: Floats = values[0].copy()
+    for row in values[1:]:
+        total += row
+    return total
+
+
+def _log_likelihood(counts: Floats, p: Floats) -> Floats:
+    """Sum of n ln p over the cells, 0 for a cell without rows."""
+    return summed(np.asarray(xlogy(counts, p), dtype=np.float64))
+
+
+def _ratio(q: Floats, p0: Floats) -> Floats:
+    """q/p0 - 1 where the baseline has rows, else 0."""
+    filled = p0 > 0
+    return np.where(filled, q / np.where(filled, p0, 1.0) - 1.0, 0.0)
+
+
+def _divergence(weight: Floats, ratio: Floats, p0: Floats) -> Floats:
+    """KL(p0 || (1-w) p0 + w q) for each row; infinite where w = 1 and a filled cell has no live row."""
+    with np.errstate(divide="ignore"):
+        return -summed(np.log1p(weight * ratio) * p0)
+
+
+def _weight_on_boundary(ratio: Floats, p0: Floats, tolerance: Floats) -> Floats:
+    """The w in (0, 1] with KL(p0 || (1-w) p0 + w q) = tolerance > 0 for each row; 1 where q lies inside the ball."""
+    weight = np.ones(tolerance.size)
+    todo = np.flatnonzero(_divergence(weight, ratio, p0) > tolerance)
+    ratio, p0, tolerance = ratio[:, todo], p0[:, todo], tolerance[todo]
+    # KL(w) <= -ln(1-w), hence the root is at least 1 - exp(-tolerance); and at most 1.
+    low, high = -np.expm1(-tolerance), np.ones(todo.size)
+    curvature = np.maximum(summed(ratio**2 * p0), 1e-300)
+    found = np.clip(np.sqrt(2.0 * tolerance / curvature), low, 1.0 - 1e-9)
+    for _ in range(_MOST_STEPS):
+        shifted = 1.0 + found * ratio
+        over = -summed(np.log(shifted) * p0) - tolerance
+        settled = (np.abs(over) <= 1e-10 * tolerance) | (high - low <= 1e-15)
+        weight[todo] = found
+        if settled.all():
+            break
+        slope = -summed(ratio / shifted * p0)
+        low, high = np.where(over <= 0, found, low), np.where(over > 0, found, high)
+        newton = found - over / np.where(slope > 0, slope, 1.0)
+        safe = (slope > 0) & (newton > low) & (newton < high)
+        found = np.where(safe, newton, 0.5 * (low + high))
+        left = np.flatnonzero(~settled)
+        ratio, p0, tolerance, todo = ratio[:, left], p0[:, left], tolerance[left], todo[left]
+        low, high, found = low[left], high[left], found[left]
+    return weight
