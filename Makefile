@@ -9,22 +9,30 @@ TWIN_CHAOS := $(filter-out %/test_own_faults.py,$(wildcard tests/chaos/test_*.py
 COMPILED := SIDECAR_TWIN=compiled PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1
 # Most tests wait for processes that they started, so two run at a time; not those that crowd the machine themselves.
 PYTEST := $(BIN)/python -m pytest --dist loadfile
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Bytecode is made when a module is first imported: most of what is installed never is.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python $(INSTALL)
+# Real servers that the tests start: each apart, for their packages would not live beside ours or each other's.
+SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton
 
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test compiled lint bench soak example-flights example-ray lock clean
+.PHONY: demo test environments compiled lint bench bench-drift soak example-flights example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
 
 # Twice where it counts: what is compiled has the same tests as its source. Python's safe path keeps this folder, where
 # the sources lie, off the front of the search path; children inherit both variables.
-test: .venv/test .venv-mlflow/ready lint compiled
+test: environments lint compiled
 	$(PYTEST) --numprocesses 2 --ignore tests/chaos
 	$(PYTEST) tests/chaos
 	$(COMPILED) $(PYTEST) --numprocesses 2 $(TWIN)
+
+# Two at a time: unpacking is bound by one core.
+environments:
+	$(MAKE) --no-print-directory --jobs 2 .venv/test $(SERVERS:%=%/ready)
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -38,6 +46,10 @@ lint: .venv/test
 
 bench: .venv/test compiled
 	$(BIN)/python -m bench
+
+# The statistics on real data, beside their peers; the first time these are installed under .cache/.
+bench-drift: .venv/test
+	$(BIN)/python -m bench.drift
 
 # The faults in their long form first: about a quarter of an hour.
 soak: .venv/test compiled
@@ -76,21 +88,20 @@ build/compiled/.made: hatch_build.py pyproject.toml locks/build.txt $(shell find
 # Apart from the others: the training libraries want another protobuf than onnxruntime takes.
 .venv-examples/ready: locks/examples.txt pyproject.toml
 	test -x .venv-examples/bin/python || $(PYTHON) -m venv .venv-examples
-	.venv-examples/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/examples.txt
-	.venv-examples/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-examples/bin/python $(INSTALL) --require-hashes -r locks/examples.txt
+	.venv-examples/bin/python $(INSTALL) --no-deps -e .
 	touch $@
 
 # Apart from the others: Ray brings much that nothing else needs.
 .venv-ray/ready: locks/ray.txt pyproject.toml
 	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/ray.txt
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-ray/bin/python $(INSTALL) --require-hashes -r locks/ray.txt
+	.venv-ray/bin/python $(INSTALL) --no-deps -e .
 	touch $@
 
-# A real MLflow, which the registry's tests start: its packages would not live beside ours.
-.venv-mlflow/ready: locks/mlflow.txt
-	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow
-	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/mlflow.txt
+$(SERVERS:%=%/ready): .venv-%/ready: locks/%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python $(INSTALL) --require-hashes -r $<
 	touch $@
 
 # Needs `uv`; run after a change of the dependencies in pyproject.toml.
@@ -101,7 +112,7 @@ lock:
 	$(LOCK) --extra examples -o locks/examples.txt
 	$(LOCK) --extra ray -c locks/core.txt -o locks/ray.txt
 	$(subst pyproject.toml,--group build,$(LOCK)) -c locks/test.txt -o locks/build.txt
-	$(subst pyproject.toml,locks/mlflow.in,$(LOCK)) -o locks/mlflow.txt
+	$(foreach server,$(SERVERS:.venv-%=%),$(subst pyproject.toml,locks/$(server).in,$(LOCK)) -o locks/$(server).txt &&) true
 
 clean:
-	rm -rf .venv .venv-examples .venv-mlflow .venv-ray build .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-examples .venv-ray $(SERVERS) build .cache .mypy_cache .ruff_cache .pytest_cache
