@@ -1,0 +1,255 @@
+"""Experiment E: is the cause named, is it the right one, and is nothing named where the world itself moved?
+
+Whole product: rows of real columns are broken and folded into an observer; its report's cause is compared with what was
+done. The corruptions are this bench's own (`own_corruptions.py`), beside the harness of whoever wrote the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from bench.drift import data, naming
+from bench.drift.data import Column
+from bench.drift.own_corruptions import NUMBERS, SHARE_IS_OF_ROWS, WORDS, Break, numeric, texts
+from bench.drift.plan import Plan
+from bench.drift.product import BEGIN_S, BUCKET_S, baseline_of, observer_of, sample_of
+from bench.result import Finding, Result, Table
+from bench.spread import spread
+from sidecar.reports import Cause
+
+SETTINGS = ((200, 1.0), (1_000, 1.0), (1_000, 0.3), (5_000, 0.1))
+TARGETS = {(1_000, 1.0): 97.0, (1_000, 0.3): 93.0, (5_000, 0.1): 80.0}
+BASELINE_ROWS, BUCKETS = 5_000, 10
+# Kinds that say that the feed broke; under natural drift each of them is wrong.
+FAULTS = frozenset({"scale", "affine", "sign", "function", "constant", "swap", "scaler", "type", "recode"})
+WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
+FLIGHTS = ("sched_dep_time", "dep_delay", "arr_delay", "carrier", "origin", "dest", "air_time", "distance")
+MONTHLY = {"weather": WEATHER, "flights": FLIGHTS}
+
+
+class _Case(msgspec.Struct):
+    tried: int = 0
+    right: int = 0
+    wrong: int = 0
+    silent: int = 0
+    errors: list[float] = msgspec.field(default_factory=list)
+    wrongly: list[str] = msgspec.field(default_factory=list)
+
+
+def measure(plan: Plan) -> Result:
+    """The experiment."""
+    columns = _columns()
+    settings = SETTINGS[1:3] if plan.quick else SETTINGS
+    seeds = plan.pick(1, 2)
+    by_setting: dict[tuple[int, float], _Case] = {}
+    by_corruption: dict[tuple[str, tuple[int, float]], _Case] = {}
+    for setting in settings:
+        total = by_setting.setdefault(setting, _Case())
+        for seed in range(seeds):
+            for label, column in list(columns.items())[:: plan.pick(3, 1)]:
+                for corruption in _that_apply(column):
+                    case = by_corruption.setdefault((corruption.name, setting), _Case())
+                    _try(label, column, corruption, setting, seed, (total, case))
+        share = total.right / total.tried
+        plan.tell(f"  n = {setting[0]}, {setting[1]:.0%}: {share:.1%} of {total.tried} right, {total.wrong} wrong")
+    natural, natural_table = _natural(plan)
+    findings = [
+        Finding(
+            measure=f"named right, n = {rows:,}, {share:.0%} of the rows",
+            reached=spread([100 * by_setting[rows, share].right / by_setting[rows, share].tried]),
+            limit=limit,
+            at_least=True,
+            unit=" %",
+            digits=1,
+        )
+        for (rows, share), limit in TARGETS.items()
+        if (rows, share) in by_setting
+    ]
+    mixed = by_setting.get((1_000, 0.3))
+    if mixed is not None and mixed.errors:
+        findings.append(
+            Finding(measure="mean error of the share, 30 % switched", reached=spread([float(np.mean(mixed.errors))]),
+                    limit=0.02, unit="", digits=3)
+        )  # fmt: skip
+    findings.append(natural)
+    return Result(
+        title="E. Naming the cause",
+        findings=findings,
+        tables=[_totals(by_setting), _each(by_corruption, settings), natural_table, _authors_own(plan)],
+        note=(
+            "Real columns of flights, weather, diamonds and a car loan table; each corruption where it applies and "
+            f"would show. Ten buckets, a baseline of {BASELINE_ROWS:,} rows. Right: the kind and its figures. "
+            "Silent: no "
+            "alarm, or “unexplained”; wrong: another fault was named. Natural drift: a month watched against another "
+            "month of the same year, nothing broken; any named fault is wrong. Shares are of months and columns that "
+            "alarmed."
+        ),
+    )
+
+
+def _columns() -> dict[str, Column]:
+    """Columns by table and name."""
+    flights, weather = data.rdata("nycflights13", "flights"), data.rdata("nycflights13", "weather")
+    diamonds, loans = data.rdata("ggplot2", "diamonds"), data.nannyml("synthetic_car_loan_reference.csv")
+    taken: dict[str, tuple[data.Table, Sequence[str]]] = {
+        "flights": (flights, ("dep_time", "sched_arr_time", "dep_delay", "air_time", "distance", "carrier", "dest")),
+        "weather": (weather, ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "precip")),
+        "diamonds": (diamonds, ("carat", "depth", "table", "price", "x", "y", "cut", "color")),
+        "loans": (loans, tuple(loans)[:6]),
+    }  # fmt: skip
+    return {
+        f"{table}.{name}": columns[name]
+        for table, (columns, names) in taken.items()
+        for name in names
+        if name in columns and (numeric(columns[name]) or texts(columns[name]))
+    }
+
+
+def _that_apply(column: Column) -> list[Break]:
+    return [one for one in (*NUMBERS, *WORDS) if one.applies(column)]
+
+
+def _try(
+    label: str,
+    column: Column,
+    corruption: Break,
+    setting: tuple[int, float],
+    seed: int,
+    cases: Sequence[_Case],
+) -> None:
+    rows, share = setting
+    rng = np.random.default_rng([seed, rows, int(100 * share)])
+    baseline = baseline_of({"x": column[rng.integers(0, len(column), BASELINE_ROWS)]})
+    # The whole column is broken and then drawn from: standardising needs to know all of it.
+    places = rng.integers(0, len(column), rows)
+    hit = rng.random(rows) < share
+    sound, broken = column[places], corruption.breaks(column)[places]
+    if sound.dtype != broken.dtype:
+        sound, broken = sound.astype(object), broken.astype(object)
+    cause = _cause_of(baseline, np.where(hit, broken, sound))
+    fault = cause is not None and cause.kind in (*FAULTS, "missing")
+    right = cause is not None and corruption.holds(cause)
+    for case in cases:
+        case.tried += 1
+        case.right += right
+        case.wrong += fault and not right
+        case.silent += not fault and not right
+        if right and cause is not None and corruption.name not in SHARE_IS_OF_ROWS:
+            case.errors.append(abs(cause.share - share))
+        if fault and not right and cause is not None and len(case.wrongly) < 3:
+            case.wrongly.append(f"{label}: {cause.says}")
+
+
+def _cause_of(baseline: object, column: Column) -> Cause | None:
+    """The cause that the observer tells after all rows, in ten buckets."""
+    observer = observer_of(baseline)  # type: ignore[arg-type]
+    for bucket, part in enumerate(np.array_split(column, BUCKETS)):
+        values: object = part if part.dtype.kind == "f" else part.tolist()
+        observer.fold(sample_of({"x": values}, BEGIN_S + bucket * BUCKET_S + 1.0))  # type: ignore[dict-item]
+        observer.tick(BEGIN_S + (bucket + 1) * BUCKET_S)
+    (feature,) = observer.report().features
+    return feature.cause
+
+
+def _natural(plan: Plan) -> tuple[Finding, Table]:
+    """Months against other months: what alarms, and what is named although nothing broke."""
+    drifted = named = 0
+    told: list[tuple[str, ...]] = []
+    for table_name, names in MONTHLY.items():
+        table = data.rdata("nycflights13", table_name)
+        months = [data.rows_of(data.chosen(table, names), table["month"] == month) for month in range(1, 13)]
+        for first in range(0, 12, plan.pick(4, 1)):
+            for second in range(12):
+                if first == second or (second - first) % plan.pick(3, 2):
+                    continue
+                alarmed, faults = _months_apart(months[first], months[second])
+                drifted += alarmed
+                named += len(faults)
+                told += [(table_name, f"{first + 1} → {second + 1}", name, cause.says) for name, cause in faults]
+    share = 100 * named / max(drifted, 1)
+    plan.tell(f"  natural drift: {named} of {drifted} alarmed columns were named a fault")
+    finding = Finding(
+        measure="wrong names under natural drift", reached=spread([share]), limit=2.0, unit=" %", digits=1
+    )
+    shown = told[:12] or [("–", "–", "–", "none")]
+    return finding, Table(("table", "months", "column", "wrongly named"), shown)
+
+
+def _months_apart(trained: Mapping[str, Column], live: Mapping[str, Column]) -> tuple[int, list[tuple[str, Cause]]]:
+    observer = observer_of(baseline_of(trained))
+    rows = min(data.length(live), 2_000)
+    places = np.linspace(0, data.length(live) - 1, rows).astype(np.int64)
+    for bucket, part in enumerate(np.array_split(places, BUCKETS)):
+        observer.fold(sample_of(data.rows_of(live, part), BEGIN_S + bucket * BUCKET_S + 1.0))
+        observer.tick(BEGIN_S + (bucket + 1) * BUCKET_S)
+    alarmed = [feature for feature in observer.report().features if feature.alarm]
+    faults = [(one.name, one.cause) for one in alarmed if one.cause is not None and one.cause.kind in FAULTS]
+    return len(alarmed), faults
+
+
+def _totals(by_setting: Mapping[tuple[int, float], _Case]) -> Table:
+    return Table(
+        ("live rows", "share broken", "cases", "right", "wrong name", "silent", "examples of wrong names"),
+        [
+            (
+                f"{rows:,}",
+                f"{share:.0%}",
+                str(case.tried),
+                f"{case.right / case.tried:.1%}",
+                f"{case.wrong / case.tried:.1%}",
+                f"{case.silent / case.tried:.1%}",
+                "; ".join(case.wrongly) or "–",
+            )
+            for (rows, share), case in by_setting.items()
+        ],
+    )
+
+
+def _each(by_corruption: Mapping[tuple[str, tuple[int, float]], _Case], settings: Sequence[tuple[int, float]]) -> Table:
+    names = list(dict.fromkeys(name for name, _ in by_corruption))
+    return Table(
+        ("what was broken", *(f"right, n = {rows:,}, {share:.0%}" for rows, share in settings)),
+        [
+            (
+                name,
+                *(
+                    f"{by_corruption[name, setting].right} of {by_corruption[name, setting].tried}"
+                    for setting in settings
+                ),
+            )
+            for name in names
+        ],
+    )
+
+
+def _authors_own(plan: Plan) -> Table:
+    """The harness that the catalogue's author wrote, with its own faults: for comparison, no target is judged by it."""
+    tables, rows = naming.real_features(), []
+    for live_rows, share in SETTINGS[1:3] if plan.quick else SETTINGS:
+        told = [
+            one
+            for seed in range(plan.pick(1, 2))
+            for one in naming.grid(tables, rows=live_rows, share=share, seed=seed)
+        ]
+        rows.append(_summed(f"faults, n = {live_rows:,}, {share:.0%}", naming.summary(told)))
+        plan.tell(f"  {rows[-1]}")
+    rows.append(_summed("seasons, nothing broken", naming.summary(naming.seasons(rows=2_000, seed=0))))
+    heads = ("the author's own cases", "cases", "alarmed", "right", "wrong name", "silent", "error of the share", "ms")
+    return Table(heads, rows)
+
+
+def _summed(name: str, found: naming.Summary) -> tuple[str, ...]:
+    alarmed = max(found.alarmed, 1)
+    return (
+        name,
+        str(found.cases),
+        str(found.alarmed),
+        f"{found.right / alarmed:.1%}",
+        f"{found.wrong / alarmed:.1%}",
+        f"{found.silent / alarmed:.1%}",
+        f"{found.share_error:.3f}",
+        f"{found.median_ms:.1f}",
+    )
