@@ -11,14 +11,13 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
 from sidecar.cli.failure import CommandFailed
+from sidecar.cli.parquet_rows import parquet_rows
 
 Value = str | float | bool | None
 Row = dict[str, object]
@@ -26,7 +25,6 @@ Row = dict[str, object]
 
 _LONGEST_REQUEST_ID, _LONGEST_NAME, _LONGEST_TEXT = 256, 512, 1_024
 _LARGEST_ROW = 1_000_000
-_BATCH = 1_000
 
 
 class _Wrong(Exception):
@@ -96,27 +94,13 @@ def _json_lines(file: TextIO) -> Iterator[tuple[int, Mapping[str, object]]]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    try:
-        duckdb = import_module("duckdb")
-    except ImportError:
-        raise CommandFailed("Parquet needs duckdb: pip install 'serving-sidecar[baseline]'") from None
-    if not path.is_file():
-        raise CommandFailed(f"{path} cannot be read: no such file")
     number = 0
     try:
-        with closing(duckdb.connect(config={"autoinstall_known_extensions": "false"})) as connection:
-            # duckdb reads glob patterns; a file is meant literally.
-            literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
-            rows = connection.execute("SELECT * FROM read_parquet(?)", [literal])
-            names = [column[0] for column in rows.description]
-            while batch := rows.fetchmany(_BATCH):
-                for values in batch:
-                    number += 1
-                    yield _row(_flat(dict(zip(names, map(_plain, values), strict=True))))
+        with parquet_rows(path, say_why=False) as (names, rows):
+            for number, values in enumerate(rows, 1):  # noqa: B007  # told when a row is wrong
+                yield _row(_flat(dict(zip(names, map(_plain, values), strict=True))))
     except _Wrong as wrong:
         raise CommandFailed(f"{path}: row {number}: {wrong}") from None
-    except duckdb.Error:
-        raise CommandFailed(f"{path} cannot be read as Parquet") from None
 
 
 def _flat(values: Mapping[str, object]) -> Mapping[str, object]:

@@ -12,14 +12,13 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sidecar.cli.failure import CommandFailed
+from sidecar.cli.parquet_rows import parquet_rows
 
 Outcome = dict[str, str | float | bool]
 """One member of `{"outcomes": [...]}` as it is posted."""
@@ -29,7 +28,6 @@ _REQUIRED = COLUMNS[:2]
 _LONGEST_REQUEST_ID = 256
 _LONGEST_OUTCOME = 1_000
 _LARGEST_ROW = 1_000_000
-_BATCH = 1_000
 
 
 class _Wrong(Exception):
@@ -109,31 +107,16 @@ def _json_row(line: str) -> dict[str, object]:
 
 
 def _parquet(path: Path) -> Iterator[Outcome]:
-    try:
-        duckdb = import_module("duckdb")
-    except ImportError:
-        raise CommandFailed("Parquet needs duckdb: pip install 'serving-sidecar[baseline]'") from None
-    if not path.is_file():
-        raise CommandFailed(f"{path} cannot be read: no such file")
     number = 0
     try:
-        with closing(duckdb.connect(config={"autoinstall_known_extensions": "false"})) as connection:
-            # duckdb reads glob patterns; a file is meant literally.
-            literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
-            rows = connection.execute("SELECT * FROM read_parquet(?)", [literal])
-            names = [column[0] for column in rows.description]
+        with parquet_rows(path, say_why=True) as (names, rows):
             _check_columns(names)
-            while batch := rows.fetchmany(_BATCH):
-                for values in batch:
-                    number += 1
-                    found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-                    yield _outcome({name: _plain(value) for name, value in found.items()})
+            for number, values in enumerate(rows, 1):  # noqa: B007  # told when a row is wrong
+                found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+                yield _outcome({name: _plain(value) for name, value in found.items()})
     except _Wrong as wrong:
         where = f"{path}: row {number}" if number else str(path)
         raise CommandFailed(f"{where}: {wrong}") from None
-    except duckdb.Error as fault:
-        reason = str(fault).strip().partition("\n")[0]
-        raise CommandFailed(f"{path} cannot be read as Parquet: {reason}") from None
 
 
 def _check_columns(names: Sequence[str]) -> None:
