@@ -38,7 +38,10 @@ class Stage:
 
     def server(self, version: str, does: str = WAITS, file: str = "model") -> ModelServer:
         path = self.models / file
-        path.write_text(does, encoding="utf-8")
+        # In one step: one that was started a moment ago may be about to read it, and half a program ends at once.
+        beside = path.with_suffix(".new")
+        beside.write_text(does, encoding="utf-8")
+        beside.replace(path)
         return ModelServer("fraud", version, self.socket(version), str(path))
 
     def kept(self, version: str) -> ModelServer:
