@@ -2,7 +2,8 @@
 
 Keeps: counts only (rows, cells of ratios and differences, rows that each form explains); no value, and no row twice.
 A feature's alarm needs evidence that more than `TOLERATED` of its rows differ, valid at any look and for all features
-together; it closes when a whole block of newer rows agrees.
+together; it closes when a whole block of newer rows agrees. Rows of long ago hide no fault of today: half a stretch
+that shows nothing is forgotten once the next half is there.
 Does not: find rows (`kept_rows` does), read a clock, write anything. Called by control's `truths`.
 Source: `risk_log_e` (Podkopaev & Ramdas 2022), a Bonferroni bound over the features.
 """
@@ -38,6 +39,7 @@ TOLERATED = 0.01  # share of rows that may differ: late corrections, races betwe
 SAME = 1e-6  # numbers are the same within this share of the larger one: float32, or seven printed digits
 NAMED_SHARE = 0.9
 BLOCK_ROWS = 200  # so many newer rows that agree close an alarm
+HALF_STRETCH_ROWS = 2_500
 _ALPHA = 0.01
 _FEWEST_TO_NAME = 10
 _MOST_FEATURES = 5_000
@@ -51,7 +53,9 @@ Pair = tuple[object, object]  # offline, live
 
 
 class _Counts(msgspec.Struct):
-    """One feature: all rows since it was last well, the newest block, and what the differing rows look like."""
+    """One feature: the rows since it was last well (at most a stretch of well ones), the newest of them (`block`), and
+    what the differing rows look like.
+    """
 
     kind: Literal["numeric", "categorical"]
     compared: int = 0
@@ -176,14 +180,18 @@ class RowSkew:
             counts.differences = _updated(counts.differences, after - before)
 
     def _judge(self, counts: _Counts, rows: int, differing: int) -> None:
-        if counts.since is None:
-            if self._log_e(counts) >= math.log(max(len(self._baselines), len(self._features)) / _ALPHA):
-                counts.since = counts.first_at
-                counts.block = counts.block_differs = 0
-            return
         counts.block += rows
         counts.block_differs += differing
-        if counts.block >= BLOCK_ROWS:
+        if counts.since is None:
+            log_e = self._log_e(counts)
+            if log_e >= math.log(max(len(self._baselines), len(self._features)) / _ALPHA):
+                counts.since = counts.first_at
+                counts.block = counts.block_differs = 0
+            elif counts.block >= HALF_STRETCH_ROWS:
+                if log_e <= 0.0:
+                    _begin_anew(counts)
+                counts.block = counts.block_differs = 0
+        elif counts.block >= BLOCK_ROWS:
             if counts.block_differs <= TOLERATED * counts.block:
                 _begin_anew(counts)
             else:

@@ -203,6 +203,22 @@ def test_a_tolerated_share_never_alarms_in_a_long_run() -> None:
     assert alarms <= 1
 
 
+def test_a_fault_after_a_long_time_of_agreement_is_found_as_soon_as_after_a_short_one() -> None:
+    """A hundred thousand rows that agreed would hide a thousand that do not, if they were counted with them."""
+    skew = RowSkew(None, now=NOW)
+    same = [(kept(number, {"amount": 1.5 + number}), {"amount": 1.5 + number}) for number in range(1_000)]
+    for _ in range(100):
+        skew.compare(same)
+    wrong = [(kept(number, {"amount": 15.0 + number * 10}), {"amount": 1.5 + number}) for number in range(300)]
+    skew.compare(wrong)
+    (feature,) = skew.report().features
+    assert feature.alarm
+    assert feature.cause is not None
+    assert feature.cause.kind == "scale"
+    assert feature.since == NOW
+    assert skew.rows == 100_300
+
+
 def test_the_alarm_stays_until_a_block_of_newer_rows_agrees() -> None:
     skew = RowSkew(baseline(amount=AMOUNTS), now=NOW)
 
