@@ -7,9 +7,15 @@ TWIN := tests/wire tests/proxy tests/decide/test_breaker.py tests/decide/test_ce
 # Some of the sidecar's own faults are brought in by replacing methods, which an extension does not let itself be done.
 TWIN_CHAOS := $(filter-out %/test_own_faults.py,$(wildcard tests/chaos/test_*.py))
 COMPILED := SIDECAR_TWIN=compiled PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1
-# Most tests wait for processes that they started, so two run at a time; not those that crowd the machine themselves.
-PYTEST := $(BIN)/python -m pytest --dist loadfile
-# Bytecode is made when a module is first imported: most of what is installed never is.
+# A file's tests share what they set up. tests/conftest.py orders the files.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+# Tests, so many at a time: most of them wait for processes that they started. A busy machine may fail one that waits, so
+# what failed has one more try alone; a fault of the product fails again, and the log has both.
+tests = $(PYTEST) --numprocesses $(1) $(2) || { test $$? -eq 1 && $(PYTEST) --numprocesses 0 --last-failed $(2); }
+# Bytecode is made when a module is first imported, for most of what is installed never is. It is kept here, also where
+# the environment would have it thrown away: a sidecar's processes take three times as long to start without.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(BIN)/python $(INSTALL)
 # Real servers that the tests start: each apart, for their packages would not live beside ours or each other's.
@@ -18,21 +24,21 @@ SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test environments compiled lint bench bench-drift soak example-flights example-ray lock clean
+.PHONY: demo test prepared compiled lint bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
 
 # Twice where it counts: what is compiled has the same tests as its source. Python's safe path keeps this folder, where
 # the sources lie, off the front of the search path; children inherit both variables.
-test: environments lint compiled
-	$(PYTEST) --numprocesses 2 --ignore tests/chaos
-	$(PYTEST) tests/chaos
-	$(COMPILED) $(PYTEST) --numprocesses 2 $(TWIN)
+test: prepared
+	$(call tests,3,--ignore tests/chaos)
+	$(call tests,2,tests/chaos)
+	export $(COMPILED); $(call tests,3,$(TWIN))
 
-# Two at a time: unpacking is bound by one core.
-environments:
-	$(MAKE) --no-print-directory --jobs 2 .venv/test $(SERVERS:%=%/ready)
+# Two at a time: unpacking, the types and the compiler are bound by one core each.
+prepared:
+	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready)
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -51,6 +57,10 @@ bench: .venv/test compiled
 bench-drift: .venv/test
 	$(BIN)/python -m bench.drift
 
+# How gates decide and what deciding stands.
+bench-decide: .venv/test .venv-mlflow/ready
+	$(BIN)/python -m bench.decide
+
 # The faults in their long form first: about a quarter of an hour.
 soak: .venv/test compiled
 	SIDECAR_CHAOS=long $(BIN)/python -m pytest tests/chaos
@@ -59,6 +69,10 @@ soak: .venv/test compiled
 
 example-flights: .venv-examples/ready
 	.venv-examples/bin/python -m examples.flights
+
+# The loop that closes: an event of the sidecar starts a training whose version takes over. About two minutes.
+example-loop: .venv-examples/ready .venv-mlflow/ready
+	.venv-examples/bin/python -m examples.loop
 
 # A baseline built by Ray's tasks on this machine, as on a cluster; exits with 1 if it is not that of one process.
 example-ray: .venv-ray/ready

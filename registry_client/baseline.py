@@ -26,6 +26,8 @@ from registry_client.log_histogram import LogHistogram, LogHistogramDocument
 FORMAT: Literal["sidecar-baseline/1"] = "sidecar-baseline/1"
 QUANTILES = 512
 FEATURE_LIMIT = 5_000
+# Of one column. A builder makes a few dozen; what each edge costs to prepare is paid before anything else is known.
+CELL_LIMIT = 10_000
 DOCUMENT_LIMIT_BYTES = 64 * 1024 * 1024
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -45,6 +47,7 @@ class FeatureBaseline(
     counts rows, those with `missing` and `wrong_type` included. `importance` is the model's, where the builder knew it.
     `natural_variation` (nats) and `overdispersion` (a factor) say how much the `blocks` of time of the training set
     differ in these cells beyond chance (see `natural_variation`); 0 blocks: unknown, and these two are 0 and 1.
+    `gap_variation` (nats) is that of the shares of missing and wrong values alone; None: unknown.
     """
 
     name: _Name
@@ -67,6 +70,7 @@ class FeatureBaseline(
     natural_variation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     overdispersion: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     blocks: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    gap_variation: Annotated[float, msgspec.Meta(ge=0)] | None = None
     categories_sampled: bool = False
     singletons: _Count = 0
 
@@ -238,6 +242,9 @@ def _calibration_faults(baseline: Baseline) -> Iterator[str]:
 
 def _faults(feature: FeatureBaseline, rows: int) -> Iterator[str]:
     """What is wrong with one column, as sentences; later ones may assume that earlier ones were not given."""
+    if len(feature.counts) > CELL_LIMIT or len(feature.edges) + len(feature.categories) > CELL_LIMIT:
+        yield f"it has more than {CELL_LIMIT} cells"
+        return
     try:
         cells = feature.cells
     except ValueError as error:
@@ -254,7 +261,7 @@ def _faults(feature: FeatureBaseline, rows: int) -> Iterator[str]:
         yield f"missing and wrong_type are {feature.missing}, {feature.wrong_type}, but counted {at_ends}"
     if feature.importance is not None and not math.isfinite(feature.importance):
         yield "the importance is not finite"
-    if not math.isfinite(feature.natural_variation + feature.overdispersion):
+    if not math.isfinite(feature.natural_variation + feature.overdispersion + (feature.gap_variation or 0.0)):
         yield "the natural variation or over-dispersion is not finite"
     yield from _numeric_faults(feature) if feature.kind == "numeric" else _categorical_faults(feature)
 

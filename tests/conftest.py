@@ -1,14 +1,45 @@
-"""What all tests share: one MLflow server, which takes some seconds to start, and reports that can be passed on."""
+"""What all tests share: an order, one MLflow server, which takes some seconds to start, and reports to be passed on.
+
+Generated examples are the same each time and have all the time they need: what fails here fails everywhere.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.registry_client.mlflow_server import MlflowServer
+
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+# Files that take longest, as measured.
+LONGEST = (
+    "chaos/test_random_kills.py", "chaos/test_kill_points.py", "chaos/test_own_faults.py", "chaos/test_crowds.py",
+    "chaos/test_ends.py", "process/test_managed_models.py", "peers/test_mlflow_scoring.py", "process/test_demo.py",
+    "process/test_following.py", "process/test_children_die.py", "observe/test_joint_watch.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then those of whole processes, then those of few tests: in the end nobody waits long."""
+
+    def starts_processes(item: pytest.Item) -> bool:
+        return bool(item.get_closest_marker("process")) or "mlflow_server" in getattr(item, "fixturenames", ())
+
+    def place(path: Path) -> int:
+        name = f"{path.parent.name}/{path.name}"
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    tests = Counter(item.path for item in items)
+    processes = {item.path for item in items if starts_processes(item)}
+    items.sort(key=lambda item: (place(item.path), item.path not in processes, tests[item.path], item.path))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -49,11 +49,11 @@ class Process:
 
     async def line(self) -> str:
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return (await self.process.stdout.readline()).decode()
 
     async def ended(self) -> tuple[int, str, str]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             out, err = await self.process.communicate()
         return self.process.returncode or 0, out.decode(), err.decode()
 

@@ -46,7 +46,7 @@ def test_only_sigterm_and_the_supervisors_end_stop_a_child(told_by: str) -> None
             child.stdin.close()
 
         assert child.stdout.readline() == b"stopping\n"
-        assert child.wait(5) == 0
+        assert child.wait(60) == 0
 
 
 async def test_what_is_being_opened_lets_go_when_it_shall_stop() -> None:

@@ -35,25 +35,25 @@ def test_stuck_takes_a_request_and_says_nothing(ports: dict[str, int]) -> None:
 
 
 def test_reset_resets(ports: dict[str, int]) -> None:
-    with connect(ports["reset"], 5.0) as client:
+    with connect(ports["reset"], 60.0) as client:
         client.sendall(REQUEST)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
 
 
 def test_drip_answers_byte_by_byte(ports: dict[str, int]) -> None:
-    with connect(ports["drip"], 5.0) as client:
+    with connect(ports["drip"], 60.0) as client:
         client.sendall(REQUEST)
         assert client.recv(100) == b"H"
 
 
 def test_slow_answers_whole_requests_only(ports: dict[str, int]) -> None:
-    with connect(ports["slow"], 5.0) as client:
+    with connect(ports["slow"], 60.0) as client:
         client.sendall(REQUEST[:-1])
         client.settimeout(0.1)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(5.0)
+        client.settimeout(60.0)
         client.sendall(REQUEST[-1:])
         answer = b""
         while len(answer) < len(odd_server.SLOW_BODY):

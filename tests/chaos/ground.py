@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import process
-from tests.process.whole_sidecar import Sidecar, ask_once, until
+from tests.process.whole_sidecar import PATIENCE_S, Sidecar, ask_once, until
 
 T = TypeVar("T")
 MIB = 1 << 20
@@ -91,7 +91,7 @@ class Ground:
                     dropped[labels["reason"]] += int(value)
         return Copies(outcomes, dropped)
 
-    def settled(self, name: str, due: int, version: str = "4", within_s: float = 15.0) -> Copies:
+    def settled(self, name: str, due: int, version: str = "4", within_s: float = PATIENCE_S) -> Copies:
         """The copies of a deployment, once as many are accounted for as were due."""
 
         def look() -> Copies | None:
@@ -107,7 +107,7 @@ class Ground:
         ask_once(self.data, "/no-deployment-of-this-name", None)
         until("the next counters", lambda: self.metric("sidecar_requests_total", deployment="") > before)
 
-    def quiet(self, within_s: float = 20.0) -> None:
+    def quiet(self, within_s: float = PATIENCE_S) -> None:
         """Waits until no request is being answered and nothing is held for copies."""
         gauges = ("sidecar_inflight_requests", "sidecar_held_bytes")
         self.heard()
@@ -133,6 +133,6 @@ class Ground:
         return len(list(Path(f"/proc/{self.worker}/task").iterdir()))
 
 
-def run(work: Coroutine[Any, Any, T], within_s: float = 120.0) -> T:
+def run(work: Coroutine[Any, Any, T], within_s: float = 300.0) -> T:
     """Runs a crowd, but not for ever."""
     return asyncio.run(asyncio.wait_for(work, within_s))

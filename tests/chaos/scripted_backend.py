@@ -226,7 +226,7 @@ class Stage:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs something on the loop and waits for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def close(self) -> None:
         for backend in self._backends:

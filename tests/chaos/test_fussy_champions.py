@@ -117,7 +117,7 @@ def test_an_early_refusal_reaches_the_caller_every_time(world: World, name: str,
     async def refused() -> tuple[int, bytes]:
         caller = await connect(world.ground.data)
         answering = asyncio.ensure_future(caller.ask(post(path_of(name), b"x" * body_bytes)))
-        answer = await asyncio.wait_for(answering, 10)
+        answer = await asyncio.wait_for(answering, 60)
         caller.reset()
         return answer.status, answer.body
 
@@ -134,7 +134,7 @@ def test_an_answer_to_half_a_request_lends_its_connection_to_nobody(world: World
 
     async def half(number: int) -> int:
         caller = await connect(url)
-        answer = await asyncio.wait_for(caller.ask(unfinished), 10)
+        answer = await asyncio.wait_for(caller.ask(unfinished), 60)
         if number % 2:
             caller.reset()
         else:

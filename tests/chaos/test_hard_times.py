@@ -22,7 +22,7 @@ from tests.chaos.sabotage import BALLAST_BYTES, BLOCK_S, BLOCKABLE, HEAVY, sabot
 from tests.chaos.scripted_backend import Connection, Stage
 from tests.process.whole_sidecar import until
 
-ANSWER_S = 1.0
+ANSWER_S = 2.0
 LATER_S = 0.3
 
 
@@ -55,16 +55,16 @@ def test_a_blocked_loop_is_measured_and_its_stack_is_logged(blockable: Ground) -
         blockable.heard()
         return blockable.sidecar.logged("the loop is blocked")
 
-    (blocked,) = until("the stack", block_and_look, 60)
+    (blocked,) = until("the stack", block_and_look, 120)
     # The loop may have been about to rest for a tenth of a second anyway.
     assert blockable.metric("sidecar_loop_lag_seconds") >= BLOCK_S - 0.11
     assert "block_the_loop" in blocked["fields"]["at"]
     assert "Traceback" not in blockable.sidecar.said
 
 
-@pytest.mark.parametrize("stopped_s", [0.5, 2.5])
+@pytest.mark.parametrize("stopped_s", [0.5, 3.5])
 def test_time_in_which_the_worker_stood_still_is_nobodys_timeout(blockable: Ground, stopped_s: float) -> None:
-    """Everything was due within a second, came in time, and lay unread: callers', champion's and challenger's."""
+    """Everything was due within two seconds, came in time, and lay unread: callers', champion's and challenger's."""
     before = blockable.copies("fraud")
     worker = blockable.worker
 
@@ -80,7 +80,7 @@ def test_time_in_which_the_worker_stood_still_is_nobodys_timeout(blockable: Grou
             await asyncio.sleep(stopped_s)
         finally:
             os.kill(worker, signal.SIGCONT)
-        answers = [await answering[0], await asyncio.wait_for(half.answer(0.0), 10)]
+        answers = [await answering[0], await asyncio.wait_for(half.answer(0.0), 60)]
         whole.reset()
         half.reset()
         return answers
@@ -95,7 +95,7 @@ def test_deadlines_still_hold_after_that(blockable: Ground) -> None:
     async def dawdle() -> bytes:
         caller = await connect(blockable.data)
         caller.writer.write(b"POST / HTTP/1.1\r\n")
-        answer = await asyncio.wait_for(caller.reader.read(), 15)
+        answer = await asyncio.wait_for(caller.reader.read(), 60)
         caller.reset()
         return answer
 

@@ -17,6 +17,7 @@ from tests.chaos.conftest import MakeGround
 from tests.chaos.crowd import Answer, Visit, connect, post, visit
 from tests.chaos.ground import MIB, Ground, deployment, path_of, run
 from tests.chaos.scripted_backend import Connection, Stage
+from tests.process.whole_sidecar import until
 
 # The defaults of limits.mirror_bytes, limits.capture_bytes and limits.mirror_body_bytes.
 MIRROR_BYTES = CAPTURE_BYTES = 16 * MIB
@@ -64,7 +65,8 @@ def ground(stage: Stage, make: MakeGround) -> Ground:
             deployment("healthy", champion.url, {"url": stage.backend(healthy).url}),
             deployment("crumbs", stage.backend(sweeps_up).url, {"url": stage.backend(healthy).url}),
             deployment("wordy", stage.backend(sick.healthy("3", 6 * MIB)).url, {"url": stage.backend(healthy).url}),
-        ]
+        ],
+        timeouts={"connect_s": 30.0},  # a worker that parses crumbs may not look at its sockets for long
     )
 
 
@@ -114,7 +116,7 @@ def test_bodies_held_for_a_stalled_challenger_are_bounded_and_given_back(
             ids = [f"{name}-{turn}-{number}" for number in range(300)]
             seen = run(visit(ground.data, path_of(name), ids, body=b"x" * 200_000))
             assert (seen.failed, dict(seen.statuses)) == ({}, {200: 300})
-            assert seen.p99_s < 1.0
+            assert seen.p99_s < 1.5
             copies = ground.settled(name, 300 * (turn + 1))
             ground.quiet()
             floors.append(ground.resident_bytes())
@@ -134,7 +136,7 @@ def test_a_challenger_that_does_not_read_holds_up_nobodys_upload(ground: Ground,
         seen = run(visit(ground.data, path_of("deaf"), [f"mib-{n}" for n in range(60)], body=b"x" * MIB, callers=4))
 
     assert dict(seen.statuses) == {200: 60}
-    assert seen.p99_s < 1.0
+    assert seen.p99_s < 1.5
 
 
 def test_fifty_mebibytes_are_served_but_not_copied_and_the_reason_is_counted(ground: Ground, peak: Peak) -> None:
@@ -146,7 +148,7 @@ def test_fifty_mebibytes_are_served_but_not_copied_and_the_reason_is_counted(gro
     assert seen.bodies == {b"%d %d" % (len(body), crc32(body))}
     copies = ground.settled("large", 6)
     assert (dict(copies.outcomes), dict(copies.dropped)) == ({}, {"body_too_large": 6})
-    assert ground.metric("sidecar_capture_dropped_total", reason="body_too_large") >= 6
+    until("the captures", lambda: ground.metric("sidecar_capture_dropped_total", reason="body_too_large") >= 6)
     assert peak.held_bytes <= MIRROR_BYTES
     assert peak.grown_bytes < MIRROR_BYTES + SPARE_BYTES
 
@@ -162,12 +164,14 @@ def test_the_cap_on_bodies_is_exact(ground: Ground, beyond: int, outcome: str | 
 
 
 def test_an_answer_above_the_cap_is_served_and_the_exchange_counted_as_dropped(ground: Ground) -> None:
+    ground.heard()
     before = ground.metric("sidecar_capture_dropped_total", reason="body_too_large")
     seen = run(visit(ground.data, path_of("wordy"), ["wordy"], callers=1))
 
     assert [len(answer.body) for answer in seen.answers] == [6 * MIB]
     copies = ground.settled("wordy", 1)
     assert dict(copies.outcomes) == {"ok": 1}
+    ground.heard()
     assert ground.metric("sidecar_capture_dropped_total", reason="body_too_large") == before + 1
 
 

@@ -45,7 +45,7 @@ def test_capture_that_raises_changes_no_answer_and_stops_no_connection(
 
     assert (seen.failed, dict(seen.statuses)) == ({}, {200: 12})
     assert not any(answer.headers.get("connection") == "close" for answer in seen.answers)
-    assert seen.p99_s < 1.0
+    assert seen.p99_s < 5.0
     ground.empty()
     assert ground.sidecar.logged("child died") == []
     # Nothing of it came to control: the sabotage worked.
@@ -119,7 +119,7 @@ HOSTILE = {
     ),
 }
 # Control's work on all of them; one quadratic reader of 100 KB would take minutes.
-CONTROL_CPU_S = 10.0
+CONTROL_CPU_S = 30.0
 
 
 async def echo(connection: Connection) -> None:

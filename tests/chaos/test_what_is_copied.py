@@ -21,7 +21,7 @@ from tests.chaos.scripted_backend import Backend, Connection, Request, Stage
 from tests.process.whole_sidecar import ROW, ask_once, until
 
 FRACTION = 0.3
-ANSWER_S = 1.0
+ANSWER_S = 3.0
 
 
 async def moody(connection: Connection) -> None:

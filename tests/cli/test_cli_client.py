@@ -19,7 +19,7 @@ from sidecar.cli.client import AdminClient, Problem
 from sidecar.cli.failure import CommandFailed
 
 Run = Callable[..., Any]
-_AT_MOST_S = 4.0
+_AT_MOST_S = 30.0
 
 
 def sentence(result: Any, code: int = 2) -> str:
@@ -145,13 +145,13 @@ def test_an_answer_that_does_not_end_is_given_up_in_time(
     stop.set()
 
     assert said == f"no answer from {api.url} within 0.2 seconds\n"
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20.0
 
 
 def test_a_change_that_timed_out_tells_where_to_look(api: Any, sidecar: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUT_S", 0.1)
     stop = threading.Event()
-    api.handle = lambda handler: stop.wait(5)
+    api.handle = lambda handler: stop.wait(_AT_MOST_S)
 
     said = sentence(sidecar("rollback", "fraud", "--reason", "x"))
     stop.set()

@@ -146,6 +146,15 @@ def test_drift_shows_the_worst_first_with_its_cause(fraud: Any, sidecar: Run) ->
     assert "amount 500 7.5 0.3 25.00% 0.00% alarm amount is ×0.01: cents to euros" in shown
 
 
+def test_drift_says_which_features_the_shift_of_predictions_goes_with(fraud: Any, sidecar: Run) -> None:
+    path = "/v1/deployments/fraud/drift?against=training"
+    document = json.loads(fraud.answers[path][2])
+    shift = {"since": "2026-01-01T00:00:00.000Z", "rows": 256, "shares": {"amount": 0.714, "age": 0.2}, "together": 0.8}
+    fraud.answer(path, {**document, "shift": shift})
+
+    assert "the predictions' shift goes with amount 71%, age 20%" in words(sidecar("drift"))
+
+
 def test_drift_against_recent_traffic_is_asked_for(fraud: Any, sidecar: Run) -> None:
     sidecar("drift", "fraud", "--against", "recent")
 
@@ -235,7 +244,7 @@ def test_a_state_folder_is_verified_without_a_sidecar(
     seen: list[Path] = []
     found = AuditCheck(ok=True, entries=1, head="sha256:aa")
 
-    def verify(path: Path) -> AuditCheck:
+    def verify(path: Path, *_keys_and_head: object) -> AuditCheck:
         seen.append(path)
         return found
 
@@ -250,7 +259,7 @@ def test_a_state_folder_is_verified_without_a_sidecar(
     assert msgspec.json.decode(as_json.stdout, type=AuditCheck) == found
     assert seen == [tmp_path, tmp_path]
 
-    def refuse(path: Path) -> AuditCheck:
+    def refuse(path: Path, *_keys_and_head: object) -> AuditCheck:
         raise Unavailable("it is no state folder")
 
     vars(module)["verify_state_dir"] = refuse

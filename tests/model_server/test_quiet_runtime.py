@@ -12,7 +12,7 @@ from pathlib import Path
 def left_behind(tmp_path: Path, code: str) -> list[str]:
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=180)
     return [path.name for path in tmp_path.iterdir()]
 
 

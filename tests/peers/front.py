@@ -44,7 +44,7 @@ class Front:
     def watched(self, deployment: str, rows: int) -> dict[str, Any]:
         """The drift report once so many rows have been counted: under the features' names, and nothing unreadable."""
         path = f"/v1/deployments/{deployment}/drift"
-        until(f"{rows} rows of {deployment}", lambda: self._seen(path) >= rows, within_s=20)
+        until(f"{rows} rows of {deployment}", lambda: self._seen(path) >= rows)
         report: dict[str, Any] = self.sidecar.get(path)
         assert report["undecodable"] == 0, report
         assert report["rows_sampled"] == report["rows_seen"] == rows, report

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -130,12 +129,6 @@ def status(port: int, path: str) -> int | None:
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return None
-
-
-def free_port() -> int:
-    """One that nobody listens on now; these servers cannot say which one they took."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bench.child import free_ports
 from tests.peers.front import Stand, front
-from tests.peers.standing import PROGRAMS, Environment, free_port
+from tests.peers.standing import PROGRAMS, Environment
 
 ROUTES = {"fraud-v1": "/v1/models/fraud:predict", "fraud-v2": "/v2/models/fraud/infer"}
 Answers = tuple[dict[str, Any], dict[str, Any]]
@@ -16,7 +17,7 @@ Answers = tuple[dict[str, Any], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    environment, folder, port = Environment("kserve"), tmp_path_factory.mktemp("kserve"), free_port()
+    environment, folder, (port,) = Environment("kserve"), tmp_path_factory.mktemp("kserve"), free_ports(1)
     program = str(PROGRAMS / "kserve_server.py")
     with (
         environment.serving(folder, port, "/v2/models/fraud/ready", "python", program, str(port)) as url,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.child import free_ports
 from tests.peers.front import Stand, front
-from tests.peers.standing import Environment, free_port
+from tests.peers.standing import Environment
 
 FORMS = 7
 Answers = tuple[dict[str, Any], dict[str, Any]]
@@ -17,7 +18,7 @@ Answers = tuple[dict[str, Any], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    environment, folder, port = Environment("mlflow"), tmp_path_factory.mktemp("mlflow"), free_port()
+    environment, folder, (port,) = Environment("mlflow"), tmp_path_factory.mktemp("mlflow"), free_ports(1)
     environment.run(folder, "mlflow_model.py")
     command = ("mlflow", "models", "serve", "-m", "model", "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
     with (

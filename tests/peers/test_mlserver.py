@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.child import free_ports
 from tests.peers.front import Stand, front
-from tests.peers.standing import Environment, free_port
+from tests.peers.standing import Environment
 
 ROWS = (3, 3, 120, 3)
 CODINGS = ("identity", "gzip")
@@ -20,8 +21,9 @@ Answers = tuple[dict[str, Any], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    environment, folder, port = Environment("mlserver"), tmp_path_factory.mktemp("mlserver"), free_port()
-    environment.run(folder, "mlserver_model.py", str(port), str(free_port()), str(free_port()))
+    environment, folder = Environment("mlserver"), tmp_path_factory.mktemp("mlserver")
+    port, *others = free_ports(3)
+    environment.run(folder, "mlserver_model.py", str(port), *map(str, others))
     with (
         environment.serving(folder, port, "/v2/models/fraud/ready", "mlserver", "start", ".") as url,
         front(tmp_path_factory.mktemp("front"), url, {"fraud": "/v2/models/fraud/infer"}) as before,

@@ -106,7 +106,7 @@ def chunk(data: bytes) -> bytes:
 def asked(sidecar: Sidecar, path: str) -> Iterator[socket.socket]:
     """A caller that has sent a request and reads raw bytes."""
     address = urlsplit(sidecar.data)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as caller:
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=60) as caller:
         head = f"POST {path} HTTP/1.1\r\nhost: models\r\ncontent-length: {len(BODY)}\r\nAuthorization: Bearer k\r\n\r\n"
         caller.sendall(head.encode() + BODY)
         yield caller
@@ -131,7 +131,7 @@ def test_each_event_of_a_stream_reaches_the_caller_before_the_next_is_sent(
         b"data: [DONE]\n\n"
     ]
     with asked(sidecar, path) as caller:
-        request = backend.requests.get(timeout=10)
+        request = backend.requests.get(timeout=60)
         backend.send(HEAD)
         seen = b""
         for event in events:
@@ -151,7 +151,7 @@ def test_each_event_of_a_stream_reaches_the_caller_before_the_next_is_sent(
 
 def test_a_caller_that_leaves_a_stream_ends_it_at_the_server_too(sidecar: Sidecar, backend: Scripted) -> None:
     with asked(sidecar, CHAT) as caller:
-        backend.requests.get(timeout=10)
+        backend.requests.get(timeout=60)
         backend.send(HEAD + chunk(b"data: 1\n\n"))
         received(caller, b"", chunk(b"data: 1\n\n"))
 
@@ -166,7 +166,7 @@ def test_a_caller_that_leaves_a_stream_ends_it_at_the_server_too(sidecar: Sideca
 
 def test_a_body_that_no_reader_knows_is_served_and_counted_as_such(sidecar: Sidecar, backend: Scripted) -> None:
     with asked(sidecar, CHAT) as caller:
-        backend.requests.get(timeout=10)
+        backend.requests.get(timeout=60)
         answer = b'{"choices":[{"message":{"role":"assistant","content":"hi"}}]}'
         backend.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
         assert received(caller, b"", answer).startswith(b"HTTP/1.1 200 OK\r\n")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bench.child import free_ports
 from tests.peers.front import Stand, front
-from tests.peers.standing import PROGRAMS, Environment, free_port
+from tests.peers.standing import PROGRAMS, Environment
 
 # 10 ways by each client, one mixed, four at once; three rows each.
 CALLS = 10 + 10 + 1 + 4
@@ -17,7 +18,7 @@ Answers = tuple[dict[str, Any], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    environment, folder, port = Environment("triton"), tmp_path_factory.mktemp("triton"), free_port()
+    environment, folder, (port,) = Environment("triton"), tmp_path_factory.mktemp("triton"), free_ports(1)
     program = str(PROGRAMS / "triton_server.py")
     with (
         environment.serving(folder, port, "/v2/models/fraud/ready", "python", program, str(port)) as url,

@@ -37,7 +37,7 @@ def settings(models: dict[str, Model], tmp_path: Path) -> dict[str, Any]:
         "listen": "127.0.0.1:0",
         "state_dir": str(tmp_path / "state"),
         "admin": {"listen": "127.0.0.1:0"},
-        "timeouts": {"drain_s": 10},
+        "timeouts": {"drain_s": 50},
         "deployments": [
             {
                 "name": "fraud",

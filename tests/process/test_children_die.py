@@ -30,8 +30,9 @@ def test_traffic_goes_on_while_control_is_dead_and_it_takes_up_its_state(sidecar
     assert [(answer.status, answer.version) for answer in answers] == [(200, "3")] * 200
     until("the new control routes", sidecar.ready)
     assert sidecar.control != control
-    assert sidecar.metric("sidecar_capture_dropped_total", reason="control_down") >= 100
-    assert sidecar.metric("sidecar_requests_total", code="200") == 201
+    # Workers send their counters once a second. The new control may have come while requests still went on.
+    until("all were counted", lambda: sidecar.metric("sidecar_requests_total", code="200") == 201)
+    assert sidecar.metric("sidecar_capture_dropped_total", reason="control_down") >= 1
     again = sidecar.get("/v1/deployments/fraud")
     assert (again["generation"], again["champion"]) == (standing["generation"], standing["champion"])
     assert sidecar.get("/v1/audit") == trail
@@ -111,7 +112,7 @@ def test_children_of_a_killed_supervisor_drain_and_free_the_ports(sidecar: Sidec
         callers.more(20)
         sidecar.process.kill()
         sidecar.process.wait()
-        until("the children's end", lambda: not any(command(pid) for pid in family), 15)
+        until("the children's end", lambda: not any(command(pid) for pid in family))
 
     assert callers.statuses <= {200, 503}
     # The same ports are free at once.

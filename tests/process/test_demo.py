@@ -45,7 +45,7 @@ def parts_in(folder: Path) -> list[int]:
 def test_the_story_comes_true(folder: Path) -> None:
     environment = compiled({"TMPDIR": str(folder)})
     played = subprocess.run(
-        [*DEMO, "--once"], env=environment, cwd=folder, capture_output=True, text=True, timeout=150, check=False
+        [*DEMO, "--once"], env=environment, cwd=folder, capture_output=True, text=True, timeout=400, check=False
     )
 
     assert played.returncode == 0, played.stdout + played.stderr
@@ -65,10 +65,10 @@ def test_a_demo_that_is_told_to_end_leaves_no_part_behind(folder: Path, number: 
     out = folder / "out.txt"
     with out.open("wb") as file, subprocess.Popen(DEMO, env=environment, cwd=folder, stdout=file) as demo:
         try:
-            until("the dashboard's line", lambda: "Dashboard" in out.read_text(), 60)
+            until("the dashboard's line", lambda: "Dashboard" in out.read_text(), 120)
             assert len(parts_in(folder)) >= 4
             os.kill(demo.pid, number)
-            assert demo.wait(30) == 0
+            assert demo.wait(60) == 0
         finally:
             demo.kill()
 
@@ -85,7 +85,7 @@ def test_a_taken_port_is_one_sentence(folder: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

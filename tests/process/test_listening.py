@@ -52,7 +52,7 @@ def test_sockets_that_are_files_serve_and_are_gone_afterwards(make: Make, tmp_pa
 
     # A live file is not taken over by a second one.
     second = make(**settings | {"state_dir": str(tmp_path / "other")}).begin()
-    assert second.ended(30) == 2
+    assert second.ended() == 2
     assert "another process listens there" in second.sentences[0]
     assert ask_once(sidecar.data).status == 200
 

@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import signal
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -66,7 +68,7 @@ def settings(registry: Registry, tmp_path: Path) -> dict[str, Any]:
         "state_dir": str(tmp_path / "state"),
         "admin": {"listen": "127.0.0.1:0"},
         "registry": {"uri": f"file:{registry.folder}", "poll_s": 0.3},
-        "timeouts": {"drain_s": 10},
+        "timeouts": {"drain_s": 50},
         "deployments": [
             {"name": "fraud", "from_registry": {"managed": True}, "gates": dict.fromkeys((*off, "lineage"), False)}
         ],
@@ -132,7 +134,7 @@ def test_an_alias_becomes_a_running_challenger_and_its_evidence_goes_over_a_rest
     until("that it serves again", lambda: serving(again))
     until("copies to 4 again", lambda: copies(again, "4") >= 1)
     assert again.get(ONE)["generation"] == generation
-    assert again.get(f"{ONE}/comparison?challenger=4")["mirrored"] >= 4
+    until("more than before", lambda: again.get(f"{ONE}/comparison?challenger=4")["mirrored"] >= 4)
 
 
 def test_a_killed_model_server_is_started_again_and_nothing_else_is(make: Make, registry: Registry) -> None:
@@ -148,7 +150,7 @@ def test_a_killed_model_server_is_started_again_and_nothing_else_is(make: Make, 
         callers.more(20)
     assert callers.statuses <= {400}  # the callers' own row has another shape; nobody was refused by the sidecar
     os.kill(champion, signal.SIGKILL)
-    until("that it was noticed", lambda: served(sidecar).status == 502)
+    until("another server of 3", lambda: server(sidecar, "3") != champion)
     until("that it serves again", lambda: serving(sidecar))
 
     assert (sidecar.control, sidecar.worker) == (control, worker)
@@ -190,7 +192,8 @@ def test_an_artifact_that_will_not_do_is_told_and_harms_nobody(make: Make, regis
         answers = [ask(connection, body=ROW) for _ in range(100)]
     assert {(answer.status, answer.version) for answer in answers} == {(200, "3")}
     assert copies(sidecar, "5") == 0
-    assert len(sidecar.logged("child died")) <= 2  # no crash loop
+    died = [datetime.fromisoformat(line["time"]) for line in sidecar.logged("child died")]
+    assert all((later - sooner).total_seconds() > 3 for sooner, later in pairwise(died)), "no crash loop"
     if fault == "corrupt":
         assert sidecar.logged("child died") == []
     registry.alias("challenger", "4")
@@ -257,7 +260,7 @@ def test_a_version_in_mlflow_arrives_by_its_alias(
     deployment = settings["deployments"][0] | {"from_registry": {"model": model, "managed": True}}
     registry = {"uri": mlflow_server.uri, "poll_s": 0.5, "timeout_s": 20.0}
     sidecar = make(registry=registry, deployments=[deployment]).start()
-    until("copies to 2", lambda: serving(sidecar, "1") and copies(sidecar, "2") >= 1, 60)
+    until("copies to 2", lambda: serving(sidecar, "1") and copies(sidecar, "2") >= 1)
     assert score(served(sidecar)) == 3.0
     assert sidecar.get(ONE)["challengers"][0]["version"] == "2"
 
@@ -266,6 +269,6 @@ def test_sigterm_while_the_champion_is_starting_ends_it_cleanly(make: Make) -> N
     sidecar = make().begin()
     until("a model server", lambda: sidecar.child(MODULE))
 
-    assert sidecar.stop(within_s=25) == 0
+    assert sidecar.stop() == 0
     assert not any(command(pid) for pid in sidecar.family)
     assert sidecar.sentences == []

@@ -15,7 +15,7 @@ from tests.process.whole_sidecar import Make, Sidecar, ask_once, until
 def refused(sidecar: Sidecar) -> str:
     """Its one sentence."""
     sidecar.begin()
-    assert sidecar.ended(30) == 2
+    assert sidecar.ended(120) == 2
     assert sidecar.children() == []
     assert len(sidecar.sentences) == 1, sidecar.said
     return sidecar.sentences[0]

@@ -23,17 +23,23 @@ from prometheus_client.parser import text_string_to_metric_families
 
 INFER = "/v2/models/fraud/infer"
 ROW = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.5]}]}).encode()
-START_S = 30.0
+# How long a busy machine may keep a process from what it was about to do: who waits longer waits in vain.
+PATIENCE_S = 60.0
+START_S = 120.0
 ROOT = Path(__file__).parents[2]
 
 
-def until(what: str, look: Callable[[], Any], within_s: float = 15.0) -> Any:
-    """The first answer of `look` that is true; these processes are others', so there is nothing to wait on."""
-    deadline = time.monotonic() + within_s
+def until(what: str, look: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
+    """The first answer of `look` that is true; these processes are others', so there is nothing to wait on.
+
+    It looks ever less often: a look at the metrics costs those processes the time that they are waited for.
+    """
+    deadline, pause_s = time.monotonic() + within_s, 0.005
     while not (found := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within_s} s: {what}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(0.05, pause_s * 1.4)
     return found
 
 
@@ -62,7 +68,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def connect(url: str, timeout: float = 10.0) -> http.client.HTTPConnection:
+def connect(url: str, timeout: float = PATIENCE_S) -> http.client.HTTPConnection:
     if url.startswith("unix:"):
         return UnixConnection(url.removeprefix("unix:"), timeout)
     return http.client.HTTPConnection(url.removeprefix("http://"), timeout=timeout)
@@ -104,7 +110,7 @@ class Model:
                 self.rfile.read(int(self.headers["content-length"]))
                 if "x-hold" in self.headers and "sidecar-shadow" not in self.headers:
                     model.held.set()
-                    model.release.wait(30)
+                    model.release.wait(PATIENCE_S)
                 output = {"name": "label", "shape": [1], "datatype": "INT64", "data": [1]}
                 self._answer({"model_name": "fraud", "model_version": model.version, "outputs": [output]})
 
@@ -235,7 +241,9 @@ class Sidecar:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        page = ask_once(self.admin, "/metrics", None).body.decode()
+        answer = ask_once(self.admin, "/metrics", None)
+        assert answer.status == 200, answer
+        page = answer.body.decode()
         samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
         return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
@@ -244,14 +252,14 @@ class Sidecar:
         environment = self._environment | {"SIDECAR_URL": self.admin}
         command_line = [sys.executable, "-m", "sidecar.cli", *arguments]
         return subprocess.run(
-            command_line, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+            command_line, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=START_S, check=False
         )
 
-    def ended(self, within_s: float = 15.0) -> int:
+    def ended(self, within_s: float = PATIENCE_S) -> int:
         """Waits for its end; the exit code."""
         return self.process.wait(within_s)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = 15.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = PATIENCE_S) -> int:
         self.process.send_signal(number)
         return self.ended(within_s)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.proxy.in_memory import Play, Wire
+from tests.proxy.in_memory import Play
+from tests.proxy.memory_wire import Wire
 from tests.proxy.rereading import h11_requests
 from tests.proxy.transcript import Transcript
 

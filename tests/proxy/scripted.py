@@ -14,6 +14,7 @@ from sidecar.decide.routing_table import Bounds, Destination, Route, RoutingTabl
 from sidecar.proxy.listener import Caller
 from sidecar.proxy.plane import Plane
 from sidecar.records import Exchange, WorkerCounts
+from tests.proxy.messages import Message, read_message
 
 BOUNDS = Bounds(
     body_bytes=4_000_000, mirror_body_bytes=100_000, header_bytes=4096, target_bytes=1024, headers=32,
@@ -22,50 +23,6 @@ BOUNDS = Bounds(
 )  # fmt: skip
 INFER = "/v2/models/fraud/infer"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-
-
-class Message:
-    """One message off the wire, byte-exact."""
-
-    def __init__(self, head: bytes, body: bytes) -> None:
-        self.head = head
-        self.body = body
-        self.start, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-        self.headers = [(line.partition(b": ")[0], line.partition(b": ")[2]) for line in lines]
-
-    @property
-    def status(self) -> int:
-        return int(self.start.split(b" ")[1])
-
-    def all(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self.headers if key.lower() == name]
-
-    def one(self, name: bytes) -> bytes:
-        (value,) = self.all(name)
-        return value
-
-
-async def read_message(reader: asyncio.StreamReader, *, bodyless: bool = False, answer: bool = False) -> Message:
-    """Reads one message strictly; raises IncompleteReadError where it is cut."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    message = Message(head, b"")
-    lengths, codings = message.all(b"content-length"), message.all(b"transfer-encoding")
-    assert len(lengths) + len(codings) <= 1, head
-    if bodyless or (answer and message.status in (100, 204, 304)):
-        return message
-    if lengths:
-        message.body = await reader.readexactly(int(lengths[0]))
-    elif codings:
-        assert codings == [b"chunked"]
-        while True:
-            size = int((await reader.readuntil(b"\r\n"))[:-2], 16)
-            message.body += await reader.readexactly(size)
-            assert await reader.readexactly(2) == b"\r\n"
-            if not size:
-                break
-    elif answer:
-        message.body = await reader.read()
-    return message
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -191,7 +148,7 @@ class ModelServer:
         return Destination(version, host, self.port, self.unix, path)
 
 
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
     """Lets the loop run until something is so."""
     async with asyncio.timeout(within_s):
         while not condition():
@@ -232,7 +189,7 @@ class RawCaller:
             await asyncio.sleep(0)
 
     async def answer(self, *, bodyless: bool = False) -> Message:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await read_message(self.reader, bodyless=bodyless, answer=True)
 
     async def ask(self, data: bytes) -> Message:
@@ -241,7 +198,7 @@ class RawCaller:
 
     async def rest(self) -> bytes:
         """Everything until the connection's orderly end."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.reader.read()
 
     async def is_cut(self) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from sidecar.proxy.line_writer import BUFFER_BYTES, LINE_BYTES, LineWriter
 
-SOON_S = 5.0
+SOON_S = 20.0
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -148,7 +148,7 @@ async def test_a_pipe_that_nobody_reads_makes_nobody_wait(pipe: tuple[int, int])
     took_s = perf_counter() - began
     dropped = writer.dropped["buffer_full"]
 
-    assert took_s < 2.0
+    assert took_s < 10.0
     assert dropped >= len(sent) - BUFFER_BYTES // 100 - 70_000 // 100
     assert os.get_blocking(writing)  # it is shared with others: they count on its flags
 
@@ -174,7 +174,7 @@ async def test_a_stop_waits_no_longer_than_it_may(pipe: tuple[int, int]) -> None
     began = perf_counter()
     await writer.close(0.2)
 
-    assert perf_counter() - began < 2.0
+    assert perf_counter() - began < 10.0
     written = (1 << 16) // 100  # what the pipe took
     assert count - written - LINE_BYTES // 100 <= writer.dropped["shutting_down"] <= count
     left = writer.dropped["shutting_down"]

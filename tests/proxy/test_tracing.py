@@ -12,7 +12,8 @@ import pytest
 from sidecar.decide import routing_table
 from sidecar.proxy.access_log import AccessLog
 from sidecar.wire.trace_context import TraceContext, parse
-from tests.proxy.scripted import OK, Connection, Message, World, answering, post, shadow_of, table, until
+from tests.proxy.messages import Message
+from tests.proxy.scripted import OK, Connection, World, answering, post, shadow_of, table, until
 
 TRACE_ID, CALLER = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 GIVEN = b"00-%s-%s-01" % (TRACE_ID, CALLER)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.child import free_ports
 from tests.architecture.source_trees import ROOT
 
 BIN = ROOT / ".venv-mlflow" / "bin"
 STARTS_WITHIN_S = 180.0
-_READY = "Application startup complete"
+# Its last word before it waits: "Application startup complete" comes before it listens.
+_READY = "Uvicorn running on"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ def mlflow_server(
 ) -> Iterator[MlflowServer]:
     """Runs until the context ends. SQLite and served artifacts in the folder; one worker."""
     assert (BIN / "mlflow").exists(), f"{BIN} is not set up: run `make .venv-mlflow/ready`"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command = [
         *(str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),

@@ -47,6 +47,9 @@ BASELINES: dict[str, bytes] = {
     ),
     "a million cells": _changed(lambda d: d["features"][0].update(counts=[0] * 1_000_000)),
     "a million edges": _changed(lambda d: d["features"][0].update(edges=list(range(1_000_000)))),
+    "a hundred thousand cells with their edges": _changed(
+        lambda d: d["features"][0].update(edges=list(range(100_000)), counts=[0] * 100_003)
+    ),
     "not a number": _changed(lambda d: d["features"][0].update(mean=float("nan"))),
     "infinite": _changed(lambda d: d["features"][0].update(maximum=float("inf"))),
     "negative counts": _changed(lambda d: d["features"][0].update(counts=[-1] * len(d["features"][0]["counts"]))),

@@ -15,88 +15,13 @@ from registry_client.errors import DigestMismatch, InvalidDocument, InvalidName,
 from registry_client.fetching import Fetcher
 from registry_client.mlflow import MlflowRegistry
 from registry_client.mlflow_files import folder_of, plain_path
+from tests.registry_client.hostile_locations import HOSTILE_LOCATIONS
 from tests.registry_client.scripted_server import Asked, Says, Script, says, scripted
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 MODEL = b"weights" * 1_000
 DIGEST = f"sha256:{sha256(MODEL).hexdigest()}"
 MLMODEL = "flavors:\n  onnx:\n    data: model.onnx\n  python_function:\n    loader_module: mlflow.onnx\n"
-
-# The list of MLflow's own path traversals and forgeries (mlflow#7166, #11376, CVE-2023-6977, CVE-2024-1483,
-# CVE-2024-3848) and of what else two programs may read differently.
-HOSTILE_LOCATIONS = [
-    "",
-    " ",
-    "/",
-    "/etc/passwd",
-    "etc/passwd",
-    "./artifacts",
-    "../../etc",
-    "~/.ssh",
-    "C:\\Windows",
-    "\\\\host\\share",
-    "file:///etc",
-    "file:/etc",
-    "file://localhost/etc",
-    "file://127.0.0.1/etc",
-    "FILE:///etc",
-    "local:///etc",
-    "ftp://127.0.0.1/x",
-    "sftp://127.0.0.1/x",
-    "gopher://127.0.0.1:6379/_x",
-    "data:application/octet-stream,x",
-    "javascript:alert(1)",
-    "jar:http://127.0.0.1!/x",
-    "models:/fraud/1",
-    "models:/m-1",
-    "runs:/0123/model",
-    "sqlite:///mlflow.db",
-    "mlflow-artifacts:",
-    "mlflow-artifacts:/",
-    "mlflow-artifacts://",
-    "mlflow-artifacts:///",
-    "mlflow-artifacts:relative",
-    "mlflow-artifacts:/..",
-    "mlflow-artifacts:/../../etc",
-    "mlflow-artifacts:/a/../../etc",
-    "mlflow-artifacts:/a/./b",
-    "mlflow-artifacts:/a//b",
-    "mlflow-artifacts://///etc",
-    "mlflow-artifacts:/%2e%2e/etc",
-    "mlflow-artifacts:/%252e%252e/etc",
-    "mlflow-artifacts:/a%2f..%2f..%2fetc",
-    "mlflow-artifacts:/a/%00",
-    "mlflow-artifacts:/a\0b",
-    "mlflow-artifacts:/a\\..\\b",
-    "mlflow-artifacts:/a\nb",
-    "mlflow-artifacts:/a\r\nHost: evil",
-    "mlflow-artifacts:/a?path=../../etc",
-    "mlflow-artifacts:/a#/../../etc",
-    "mlflow-artifacts:/a;/../b",
-    "mlflow-artifacts:/\uff0e\uff0e/etc",  # full-width dots, which compatibility makes plain ones
-    "mlflow-artifacts:/a\uff0f..\uff0fb",
-    "mlflow-artifacts:/.. /etc",
-    "mlflow-artifacts:/.../etc",
-    "mlflow-artifacts:/C:/Windows",
-    "mlflow-artifacts:/a/\ud800",
-    f"mlflow-artifacts:/{'a/' * 600}b",
-    f"mlflow-artifacts:/{'a' * 256}",
-    "mlflow-artifacts://user:pass@127.0.0.1/a",
-    "mlflow-artifacts://evil.example.com/a",
-    "mlflow-artifacts://169.254.169.254/latest",
-    "mlflow-artifacts://127.1/a",
-    "http://evil.example.com/a",
-    "https://evil.example.com/a",
-    "http://169.254.169.254/latest/meta-data",
-    "http://127.0.0.1/a",
-    "http://localhost/a",
-    "http://[::1]/a",
-    "http://2130706433/a",
-    "http://user@127.0.0.1/a",
-    "http://127.0.0.1\\@evil/a",
-    "http:///a",
-    "http:a",
-]
 
 
 class Stored:

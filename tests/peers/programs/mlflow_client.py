@@ -34,17 +34,17 @@ def calls(url: str) -> list[tuple[str, Any]]:
     done: list[tuple[str, Any]] = []
     with requests.Session() as session:
         for path in ("/ping", "/health", "/version"):
-            answer = session.get(url + path, timeout=10)
+            answer = session.get(url + path, timeout=60)
             done.append((path, [answer.status_code, answer.text]))
         for number, (name, body) in enumerate(BODIES):
             data = body if isinstance(body, str) else json.dumps(body)
             kind = "text/csv" if isinstance(body, str) else "application/json"
             headers = {"Content-Type": kind, "X-Request-Id": f"form-{number}"}
-            answer = session.post(f"{url}/invocations", data=data, headers=headers, timeout=10)
+            answer = session.post(f"{url}/invocations", data=data, headers=headers, timeout=60)
             done.append((name, [answer.status_code, answer.text]))
     host, port = url.removeprefix("http://").split(":")
     own = ScoringServerClient(host, int(port))
-    own.wait_server_ready(timeout=10)
+    own.wait_server_ready(timeout=60)
     predictions = own.invoke(pd.DataFrame(ROWS, columns=NAMES)).get_predictions()
     done.append(("its own client", json.loads(pd.DataFrame(predictions).to_json())))
     return done
@@ -56,9 +56,9 @@ def bad_calls(url: str) -> list[tuple[str, Any]]:
     for name, body in bodies:
         headers = {"Content-Type": "application/json"}
         data = "{" if body is None else json.dumps(body)
-        answer = requests.post(f"{url}/invocations", data=data, headers=headers, timeout=10)
+        answer = requests.post(f"{url}/invocations", data=data, headers=headers, timeout=60)
         done.append((name, [answer.status_code, answer.text]))
-    answer = requests.post(f"{url}/invocations", data="x", headers={"Content-Type": "text/html"}, timeout=10)
+    answer = requests.post(f"{url}/invocations", data="x", headers={"Content-Type": "text/html"}, timeout=60)
     return [*done, ("no known type", [answer.status_code, answer.text])]
 
 

@@ -41,7 +41,7 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
 
 def ask(url: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str | None, str]:
     """Status, coding and text of one answer."""
-    with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json"} | given)
         answer = connection.getresponse()
