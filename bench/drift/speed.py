@@ -29,17 +29,20 @@ from bench.programs import Missing
 from bench.result import Bar, Finding, Panel, Result, Table
 from bench.spread import Spread, ratio, spread
 from sidecar.observe.drift import DriftObserver
+from sidecar.payload.columns import Columns
 from sidecar.payload.message import Message
 from sidecar.payload.reading import Reading, read_features
+from sidecar.records import Sample
 from sidecar.stats.tolerant_tests import TolerantTests
 
 Floats = NDArray[np.float64]
 NUMERIC, CATEGORICAL, ROWS = 50, 10, 8_192
 BATCHES = (1, 32, 512)
-JSON_ROWS = 256
+JSON_ROWS = (256, 1)
 PEERS = ("whylogs", "river", "evidently", "nannyml", "scouter")
 FEATURES, AGES = 200, 12
-MEMORY_VALUES = (1_000_000, 10_000_000, 100_000_000)
+# After ten million values all windows are full.
+MEMORY_FEATURES, MEMORY_VALUES = 200, ((10_000_000, 20_000_000), (10_000_000, 100_000_000))
 
 
 def rows_of_traffic(seed: int, rows: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -52,13 +55,21 @@ def rows_of_traffic(seed: int, rows: int) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def table_of(numbers: Floats, categories: NDArray[np.int64]) -> dict[str, Any]:
-    """Columns as the payload readers give them: arrays of numbers, lists of texts."""
+    """Columns for a baseline: arrays of numbers, lists of texts."""
     texts = np.array([f"category {number}" for number in range(20)], dtype=object)
     columns: dict[str, Any] = {
         f"n{index}": np.ascontiguousarray(numbers[:, index]) for index in range(numbers.shape[1])
     }
     columns |= {f"c{index}": texts[categories[:, index]].tolist() for index in range(categories.shape[1])}
     return columns
+
+
+def parsed(table: Mapping[str, Any]) -> Columns:
+    """The same as the payload readers give it: numbers as one block, texts column by column."""
+    numbers = {name: column for name, column in table.items() if isinstance(column, np.ndarray)}
+    others = {name: column for name, column in table.items() if name not in numbers}
+    block = np.stack(list(numbers.values()), axis=1)
+    return Columns(len(block), tuple(numbers), block, others, tuple(table))
 
 
 def measure(plan: Plan) -> Result:
@@ -84,14 +95,15 @@ def _own_rates(plan: Plan, core: int) -> tuple[dict[str, list[float]], list[floa
     contenders: dict[str, Callable[[], float]] = {}
     for rows in BATCHES:
         batches = [
-            table_of(numbers[start : start + rows], categories[start : start + rows])
+            parsed(table_of(numbers[start : start + rows], categories[start : start + rows]))
             for start in range(0, min(ROWS, 400 * rows) - rows + 1, rows)
         ]
         contenders[f"rows parsed, {rows} a request"] = _fold(plan, observer_of(baseline), batches)
     numeric = baseline_of(table_of(numbers, categories[:, :0]))
-    wide = [table_of(numbers[start : start + 512], categories[:512, :0]) for start in range(0, ROWS - 511, 512)]
+    wide = [parsed(table_of(numbers[start : start + 512], categories[:512, :0])) for start in range(0, ROWS - 511, 512)]
     contenders["rows parsed, 512 a request, numbers only"] = _fold(plan, observer_of(numeric), wide)
-    contenders[f"JSON bodies of {JSON_ROWS} rows × 30"] = _fold_json(plan, numbers[:, :30])
+    for rows in JSON_ROWS:
+        contenders[_bodies_of(rows)] = _fold_json(plan, numbers[: min(ROWS, 400 * rows), :30], rows)
     found: dict[str, list[float]] = {name: [] for name in contenders}
     elsewhere = []
     for name in interleaved(tuple(contenders), plan.rounds):
@@ -103,12 +115,12 @@ def _own_rates(plan: Plan, core: int) -> tuple[dict[str, list[float]], list[floa
     return found, elsewhere
 
 
-def _fold(plan: Plan, observer: DriftObserver, batches: list[dict[str, Any]]) -> Callable[[], float]:
+def _fold(plan: Plan, observer: DriftObserver, batches: list[Columns]) -> Callable[[], float]:
     """Values a second of CPU, for about a second; a bucket is closed every 50,000 rows."""
 
     def run() -> float:
-        columns, rows = len(batches[0]), len(next(iter(batches[0].values())))
-        samples = [sample_of(batch, BEGIN_S) for batch in batches]
+        columns, rows = len(batches[0]), batches[0].rows
+        samples = [Sample("r", BEGIN_S, batch.rows, batch, None) for batch in batches]
         for sample in samples[:2]:
             observer.fold(sample)
         observer.report()
@@ -125,7 +137,11 @@ def _fold(plan: Plan, observer: DriftObserver, batches: list[dict[str, Any]]) ->
     return run
 
 
-def _fold_json(plan: Plan, numbers: Floats) -> Callable[[], float]:
+def _bodies_of(rows: int) -> str:
+    return f"JSON bodies of {rows} rows × 30" if rows > 1 else "JSON bodies of one row × 30"
+
+
+def _fold_json(plan: Plan, numbers: Floats, body_rows: int) -> Callable[[], float]:
     names = tuple(f"n{index}" for index in range(numbers.shape[1]))
     baseline = baseline_of({name: numbers[:, index] for index, name in enumerate(names)})
     observer = observer_of(baseline)
@@ -135,14 +151,14 @@ def _fold_json(plan: Plan, numbers: Floats) -> Callable[[], float]:
                 "inputs": [
                     {
                         "name": "rows",
-                        "shape": [JSON_ROWS, len(names)],
+                        "shape": [body_rows, len(names)],
                         "datatype": "FP64",
                         "data": part.ravel().tolist(),
                     }
                 ]
             }
         )
-        for part in np.array_split(numbers, ROWS // JSON_ROWS)
+        for part in np.array_split(numbers, len(numbers) // body_rows)
     ]
     read = reader(names)
 
@@ -215,25 +231,44 @@ def looker(baselines: list[NDArray[np.int64]], live: list[NDArray[np.int64]], to
 
 
 class _Memory(msgspec.Struct, frozen=True):
-    """Resident bytes of the whole process beyond its baseline, after so many values; and the snapshot's size."""
+    """Bytes that a process holds more than before it read the baseline, after so many values; see `memory_run`."""
 
     values: int
-    grown_bytes: int
-    snapshot_bytes: int
+    live: int
+    own: int
+    programs: int
+    snapshot: int
+
+    def shown(self) -> tuple[str, ...]:
+        """A row of the table."""
+        each = (kib_a_feature(one) for one in (self.live, self.own, self.snapshot))
+        return (f"{self.values:,}", *(f"{one:.1f}" for one in each), f"{self.programs / 1024:,.0f}")
+
+
+def kib_a_feature(held_bytes: int) -> float:
+    """KiB for each of the features of the memory run."""
+    return held_bytes / MEMORY_FEATURES / 1024
 
 
 def _memory(plan: Plan) -> list[_Memory]:
-    command = [sys.executable, str(Path(memory_run.__file__)), *(str(n) for n in MEMORY_VALUES[: plan.pick(2, 3)])]
+    """Two processes: whoever counts every object takes memory for that."""
+    counted, resident = _held(plan, memory_run.LIVE), _held(plan, "resident")
+    found = [msgspec.structs.replace(one, live=other.live) for one, other in zip(resident, counted, strict=True)]
+    for one in found:
+        plan.tell(f"  {one.values:,} values: {kib_a_feature(one.live):.1f} KiB a feature")
+    return found
+
+
+def _held(plan: Plan, how: str) -> list[_Memory]:
+    limits = [str(values) for values in plan.pick(*MEMORY_VALUES)]
+    command = [sys.executable, str(Path(memory_run.__file__)), str(MEMORY_FEATURES), how, *limits]
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise Missing((done.stderr.strip().splitlines() or ["the memory run said nothing"])[-1])
-    found = [msgspec.json.decode(line, type=_Memory) for line in done.stdout.splitlines()]
-    for one in found:
-        plan.tell(f"  {one.values:,} values: {one.grown_bytes / memory_run.FEATURES / 1024:.1f} KiB a feature")
-    return found
+    return [msgspec.json.decode(line, type=_Memory) for line in done.stdout.splitlines()]
 
 
 def _judged(
@@ -244,14 +279,15 @@ def _judged(
     elsewhere: list[float],
 ) -> Result:
     scalar, batched = (own[f"rows parsed, {rows} a request"] for rows in (BATCHES[0], BATCHES[-1]))
-    bodies = own[f"JSON bodies of {JSON_ROWS} rows × 30"]
+    bodies, lone_bodies = (own[_bodies_of(rows)] for rows in JSON_ROWS)
     numbers = own["rows parsed, 512 a request, numbers only"]
     told = {name: rates for name, rates in others.items() if isinstance(rates, list)}
     findings = [
         _rate("values/s, 512 rows a request, numbers and texts", batched, 10.0),
         _rate("values/s, 512 rows a request, numbers", numbers, 10.0),
         _rate("values/s, one row a request", scalar, 2.0),
-        _rate("values/s, JSON body to counts", bodies, 3.0),
+        _rate(f"values/s, JSON body of {JSON_ROWS[0]} rows to counts", bodies, 3.0),
+        _rate("values/s, JSON body of one row to counts", lone_bodies, 3.0),
     ]
     findings += [
         Finding(
@@ -263,13 +299,19 @@ def _judged(
         )
         for name, rates in told.items()
     ]
-    per_feature = [one.grown_bytes / memory_run.FEATURES / 1024 for one in memory]
+    resident = [one.own for one in memory]
     findings += [
         Finding(measure=f"{FEATURES} features × {AGES} ages", reached=spread(look), limit=50.0, unit=" ms", digits=1),
-        Finding(measure="resident a feature", reached=spread(per_feature[-1:]), limit=20.0, unit=" KiB", digits=1),
         Finding(
-            measure=f"growth from {memory[0].values:,} to {memory[-1].values:,} values",
-            reached=spread([per_feature[-1] / max(per_feature[0], 0.1)]),
+            measure="memory a feature, its baseline included",
+            reached=spread([kib_a_feature(memory[-1].live)]),
+            limit=20.0,
+            unit=" KiB",
+            digits=1,
+        ),
+        Finding(
+            measure=f"resident memory's growth from {memory[0].values:,} to {memory[-1].values:,} values",
+            reached=spread([resident[-1] / max(resident[0], 1)]),
             limit=1.1,
         ),
     ]
@@ -278,15 +320,14 @@ def _judged(
     bars = [Bar("the sidecar, 512 rows a request", _millions(batched), ours=True)]
     bars += [Bar(name, _millions(rates), ours=False) for name, rates in told.items()]
     kept = Table(
-        ("values", "KiB a feature, resident", "KiB a feature, snapshot"),
-        [
-            (
-                f"{one.values:,}",
-                f"{one.grown_bytes / memory_run.FEATURES / 1024:.1f}",
-                f"{one.snapshot_bytes / memory_run.FEATURES / 1024:.1f}",
-            )
-            for one in memory
-        ],
+        (
+            "values",
+            "in use, KiB a feature",
+            "resident, KiB a feature",
+            "snapshot, KiB a feature",
+            "programs' pages, KiB",
+        ),
+        [one.shown() for one in memory],
     )
     return Result(
         title="H, I, J. Speed and memory",
@@ -295,10 +336,13 @@ def _judged(
         panels=[Panel("million values/s of one core, batches of 512 rows", bars, digits=2)],
         note=(
             f"{NUMERIC} numeric and {CATEGORICAL} categorical columns, the same rows for all (scouter and the "
-            "sketches: the "
-            "numeric ones only). The sidecar counts cells and log histograms of every column; whylogs profiles, "
-            "Evidently "
-            "and NannyML make their report of the batch, ADWIN is updated value by value, KLL and DDSketch only count. "
+            "sketches: the numeric ones only). The sidecar's rows are as its payload readers give them: a block of "
+            "numbers, texts column by column; of every number it counts a cell of the baseline (its own for repeated "
+            "values, those below, above, missing, of a wrong type), a cell of the log histogram, and names repeated "
+            "ones. whylogs profiles, Evidently and NannyML make their report of the batch, ADWIN is updated value by "
+            "value. KLL and scouter do less with a number, and in compiled code: a KLL sketch takes a whole column in "
+            "one call and keeps one summary, scouter counts deciles of a data frame and keeps nothing. Five times as "
+            "fast as those leaves 8 ns a number for all that, of which sorting takes five. "
             f"JSON: one wide tensor. Largest resident size of the bench itself: "
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB. Peers: {environments.versions()}."
         ),

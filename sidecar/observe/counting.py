@@ -2,7 +2,7 @@
 
 Invariant: a row is counted once, in the bucket of its own time; one that comes after that bucket was taken, in the
 oldest that is not. So rows spread over any number of counters add up to what one would have counted, bit for bit.
-Keeps no row longer than it takes to have 256 of them, and no more than 64 buckets that nobody has taken.
+Keeps no row longer than it takes to have 512 of them, and no more than 64 buckets that nobody has taken.
 Does not: know alarms or read a clock. Called by: the drift observer.
 """
 
@@ -25,7 +25,7 @@ from sidecar.records import Sample
 
 Counts = NDArray[np.int64]
 
-FLUSH_ROWS = 256
+FLUSH_ROWS = 512
 MOST_OPEN = 64
 _MOST_NAMED = 16
 _MOST_LOOKED_AT = 2_000
@@ -159,6 +159,9 @@ class Counting:
         """All numeric columns, in one block."""
         values: list[NDArray[np.float64]] = []
         for number, column in zip(self._ruler.numeric, columns, strict=True):
+            if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+                values.append(column)
+                continue
             numbers, wrong = numbers_in(column)
             values.append(numbers)
             if wrong:

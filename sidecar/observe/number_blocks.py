@@ -18,8 +18,9 @@ from sidecar.observe.ruler import Ruler
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Rows counted in one go: beyond it a block leaves the processor's cache.
-BLOCK_ROWS = 4_096
+# Numbers counted in one go: beyond it a block leaves the processor's cache, and what it takes would have to be held.
+BLOCK_VALUES = 65_536
+_FEWEST_ROWS = 256
 _FREQUENT_SHARE = 0.05
 
 
@@ -43,6 +44,8 @@ class NumberBlocks:
             into += range(ruler.offsets[number], ruler.offsets[number] + each.missing_index)
             start += each.borders.size + 2
         self._width = start
+        self._rows = max(_FEWEST_ROWS, BLOCK_VALUES // max(1, len(rulers)))
+        self._ends = np.array([end for _, end, _ in self._borders], dtype=np.int64)
         self._into, self._out_of = np.array(into, dtype=np.int64), np.array(out_of, dtype=np.int64)
         missing = [ruler.offsets[n] + each.missing_index for n, each in zip(ruler.numeric, rulers, strict=True)]
         self._missing = np.array(missing, dtype=np.int64)
@@ -50,21 +53,27 @@ class NumberBlocks:
     def count(self, counts: BucketCounts, values: list[Floats]) -> None:
         """Counts a list of numbers for every column, NaN for missing; they need not have one length."""
         longest = max(map(len, values), default=0)
-        for start in range(0, longest, BLOCK_ROWS):
-            self._count_block(counts, [numbers[start : start + BLOCK_ROWS] for numbers in values])
+        if 0 < longest <= self._rows:
+            self._count_block(counts, values)
+            return
+        for start in range(0, longest, self._rows):
+            self._count_block(counts, [numbers[start : start + self._rows] for numbers in values])
 
     def _count_block(self, counts: BucketCounts, values: list[Floats]) -> None:
-        lengths = np.array([len(numbers) for numbers in values], dtype=np.int64)
+        lengths = np.array(list(map(len, values)), dtype=np.int64)
         width = int(lengths.max())
         block = np.empty((len(values), width)) if lengths.min() == width else np.full((len(values), width), np.nan)
         for row, numbers in zip(block, values, strict=True):
             row[: len(numbers)] = numbers
         block.sort(axis=1)  # NaN last
-        valid: Integers = width - np.isnan(block).sum(axis=1)
+        valid = np.full(len(values), width)
+        if (short := np.flatnonzero(np.isnan(block[:, -1]))).size:
+            valid[short] -= np.isnan(block[short]).sum(axis=1)
         below = np.zeros(self._width, dtype=np.int64)
-        for row, n, (start, end, borders) in zip(block, valid.tolist(), self._borders, strict=True):
-            below[start:end] = row[:n].searchsorted(borders)
-            below[end] = n
+        # NaN lies above every border.
+        for row, (start, end, borders) in zip(block, self._borders, strict=True):
+            below[start:end] = row.searchsorted(borders)
+        below[self._ends] = valid
         counts.cells[self._into] += (below[1:] - below[:-1])[self._out_of]
         counts.cells[self._missing] += lengths - valid
         counts.numbers.add_sorted(block, valid)

@@ -10,6 +10,7 @@ Called by: the counts of a bucket. Memory: 8 bytes a cell in use (12 beyond four
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from registry_client.log_histogram import CELL_LIMIT, INFINITE_CELL, MANTISSA_SH
 Integers = NDArray[np.int64]
 Keys = NDArray[np.uint32]
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
 
 # A key is the column's number and the cell, which is put above zero: 19 bits hold every cell there is.
 _CELL_BITS = 19
@@ -120,19 +122,48 @@ class NumberCounts:
         columns, width = block.shape
         if not width or not columns:
             return
-        cells = np.abs(block).view(np.int64)
-        cells >>= MANTISSA_SHIFT + self.coarsening[:, None] if self.coarsening.any() else MANTISSA_SHIFT
+        shifts = MANTISSA_SHIFT + self.coarsening
+        marks = block.view(np.int64) >> (shifts[:, None] if self.coarsening.any() else MANTISSA_SHIFT)
+        # Where a run of numbers of one cell begins; cells are worked out for these alone.
+        begins = np.empty((columns, width), dtype=np.bool_)
+        begins[:, 0] = True
+        np.not_equal(marks[:, 1:], marks[:, :-1], out=begins[:, 1:])
+        self._add(*self._runs(block, begins, valid, shifts))
+
+    def _runs(
+        self, block: Floats, begins: NDArray[np.bool_], valid: Integers, shifts: Integers
+    ) -> tuple[Keys, Integers]:
+        """Keys that ascend and their counts, from where runs begin."""
+        columns, width = block.shape
+        short = np.flatnonzero(valid < width)
+        begins[short, valid[short]] = True  # NaN is no number's neighbour
+        starts = begins.ravel().nonzero()[0]
+        column = np.repeat(np.arange(columns), np.count_nonzero(begins, axis=1))
+        ends = np.append(starts[1:], block.size)
+        if short.size:
+            kept = starts - column * width < valid[column]
+            starts, ends, column = starts[kept], ends[kept], column[kept]
+        numbers = block.ravel()
+        first, last = numbers[starts], numbers[ends - 1]
+        zero = first == 0.0
+        if (zero != (last == 0.0)).any():
+            # Zero has a cell of its own, but its leading bits are those of the smallest numbers.
+            zeros = block == 0.0
+            begins[:, 1:] |= zeros[:, 1:] != zeros[:, :-1]
+            return self._runs(block, begins, valid, shifts)
+        cells = np.abs(first).view(np.int64)
+        cells >>= shifts[column]
         cells += 1
-        np.putmask(cells, block == 0.0, 0)
-        if not np.isfinite(block[:, (0, -1)]).all():
-            np.putmask(cells, np.isinf(block), INFINITE)
-        np.negative(cells, out=cells, where=block < 0.0)
-        cells += ((np.arange(columns) << _CELL_BITS) + _OFFSET)[:, None]
-        flat = cells.ravel() if valid.min() == width else cells[np.arange(width) < valid[:, None]]
-        if not flat.size:
-            return
-        starts = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-        self._add(flat[starts].astype(np.uint32), np.diff(np.append(starts, flat.size)))
+        cells[zero] = 0
+        cells[np.isinf(first)] = INFINITE
+        np.negative(cells, out=cells, where=first < 0.0)
+        cells += (column << _CELL_BITS) + _OFFSET
+        counts = ends - starts
+        new = cells[1:] != cells[:-1]
+        if not new.all():  # 0.0 and -0.0
+            runs = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(new) + 1))
+            cells, counts = cells[runs], np.add.reduceat(counts, runs)
+        return cells.astype(np.uint32), counts
 
     def merge(self, other: NumberCounts) -> None:
         """Adds the counts of another one of the same columns, which stays as it is."""
@@ -207,9 +238,12 @@ class NumberCounts:
         self.counts[places[known]] += counts[known].astype(self.counts.dtype)
         if known.all():
             return
-        new = ~known
-        self.keys = np.insert(self.keys, places[new], keys[new])
-        self.counts = np.insert(self.counts, places[new], counts[new].astype(self.counts.dtype))
+        new = np.flatnonzero(~known)
+        into = places[new] + np.arange(new.size)
+        old = np.ones(self.keys.size + new.size, dtype=np.bool_)
+        old[into] = False
+        self.keys = _spread(self.keys, old, into, keys[new])
+        self.counts = _spread(self.counts, old, into, counts[new].astype(self.counts.dtype))
         self._keep_limit()
 
     def _in_use(self, keys: Keys) -> Integers:
@@ -241,6 +275,14 @@ class NumberCounts:
 def narrowed(counts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
     """Whole numbers from 0 in the fewest bytes that hold all of them, as a copy."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _spread(values: NDArray[Number], old: NDArray[np.bool_], into: Integers, new: NDArray[Number]) -> NDArray[Number]:
+    """Values with new ones between them."""
+    spread = np.empty(old.size, dtype=values.dtype)
+    spread[old] = values
+    spread[into] = new
+    return spread
 
 
 def _four_bytes(counts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:

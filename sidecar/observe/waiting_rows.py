@@ -8,7 +8,7 @@ Does not count. Called by: the counting of rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from registry_client.column import Column
 from sidecar.observe.bucket_counts import least_names
+from sidecar.observe.number_blocks import BLOCK_VALUES
 from sidecar.observe.ruler import AS_TRAINED, KEYS_MISSING, Ruler
 from sidecar.payload.columns import Columns
 from sidecar.records import Prediction, Sample
@@ -28,7 +29,7 @@ class WaitingRows:
     """Rows of one bucket that were not counted yet. `taken` of them wait."""
 
     __slots__ = (
-        "_blocks", "_last", "_listed", "_names", "_ruler", "_said", "_shape", "_wide",
+        "_block", "_block_names", "_blocks", "_last", "_listed", "_names", "_ruler", "_said", "_shape", "_wide",
         "absent", "extra", "schema", "taken",
     )  # fmt: skip
 
@@ -42,10 +43,13 @@ class WaitingRows:
     def clear(self) -> None:
         """Nothing waits any more."""
         self.taken = 0
-        # Requests of one row, a list of values each; samples with columns; blocks of numbers by their columns' names.
+        # Requests of one row, a list of values each; columns, and blocks of numbers, by the columns' names. Nearly all
+        # blocks have the names of the one before: to look these up would cost more than all the rest.
         self._listed: list[list[object]] = []
-        self._wide: list[Sample] = []
+        self._wide: dict[tuple[str, ...], list[Mapping[str, Column]]] = {}
         self._blocks: dict[tuple[str, ...], list[NDArray[np.generic]]] = {}
+        self._block_names: tuple[str, ...] | None = None
+        self._block: list[NDArray[np.generic]] = []
         self._said: list[Prediction] = []
         self.absent: Counter[str] = Counter()
         self.extra: Counter[str] = Counter()
@@ -93,33 +97,42 @@ class WaitingRows:
         numbers = self._ruler.numbers
         for names, blocks in self._blocks.items():
             block = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-            for place, name in enumerate(names):
+            # Few rows are turned round in one step; of many it would take more memory than all the rest.
+            turned = np.ascontiguousarray(block.T) if block.size <= BLOCK_VALUES else block.T
+            for name, column in zip(names, turned, strict=True):
                 if name in numbers:
-                    parts[numbers[name]].append(block[:, place])
-        for sample in self._wide:
-            features = sample.features
-            for name, column in (features.others if isinstance(features, Columns) else features).items():
+                    parts[numbers[name]].append(column)
+        for names, columns in self._wide.items():
+            for name in names:
                 if name in numbers:
-                    parts[numbers[name]].append(_values(column))
+                    found = [columns_of_one[name] for columns_of_one in columns]
+                    if set(map(type, found)) == {list}:
+                        parts[numbers[name]].append(list(chain.from_iterable(found)))
+                    else:
+                        parts[numbers[name]] += map(_values, found)
 
     def _take_block(self, features: Columns, rows: int) -> bool:
-        if features.rows != rows or any(len(column) != rows for column in features.others.values()):
+        others = features.others
+        if features.rows != rows or (others and any(len(column) != rows for column in others.values())):
             return False
         if not self._fits(features.order, rows):
             return False
-        if features.names:
-            self._blocks.setdefault(features.names, []).append(features.numbers)
-        if features.others:
-            self._wide.append(Sample("", 0.0, rows, features, None))
+        if names := features.names:
+            if names is not self._block_names:
+                self._block_names, self._block = names, self._blocks.setdefault(names, [])
+            self._block.append(features.numbers)
+        if others:
+            self._wide.setdefault(tuple(others), []).append(others)
         return True
 
     def _take_columns(self, sample: Sample) -> bool:
         features = sample.features
         if any(len(column) != sample.rows for column in features.values()):
             return False
-        if not self._fits(tuple(features), sample.rows):
+        names = tuple(features)
+        if not self._fits(names, sample.rows):
             return False
-        self._wide.append(sample)
+        self._wide.setdefault(names, []).append(features)
         return True
 
     def _fits(self, found: tuple[str, ...], rows: int) -> bool:

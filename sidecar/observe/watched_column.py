@@ -2,7 +2,8 @@
 
 Keeps: only counts of whole buckets are judged; an alarm stays until the evidence for it is gone: 30 buckets with rows
 in a run, holding at least as many rows as had spoken for the alarm, in which neither a bucket nor the run as a whole
-speaks against the tolerance (E < 20), and the run speaks for it (E < 1). So traffic at the border cannot flap.
+speaks against the tolerance (E < 20), and the run lies within it (E < 1, and by its estimate). So traffic at the border
+does not flap.
 Memory is bounded: 64 buckets of counts, log histograms of about 2,000 recent rows.
 Does not: count, know other columns, or know time beyond the buckets it is given. Called by: the judging of a bucket.
 """
@@ -21,12 +22,14 @@ from registry_client.baseline import FeatureBaseline
 from registry_client.cells import NumericCells
 from registry_client.log_histogram import LogHistogram
 from sidecar.observe.bucket_counts import NAMES, ColumnPart
+from sidecar.observe.cause_over_time import next_cause, same_cause
 from sidecar.observe.column_document import ColumnAlarm, ColumnDocument, NumbersOfBucket
 from sidecar.observe.feature_cause import Moved, feature_cause
 from sidecar.observe.frequent_values import FrequentValues
 from sidecar.observe.number_counts import HeldNumbers
 from sidecar.reports import Cause
 from sidecar.stats.edetector import MOST_BUCKETS, EDetector
+from sidecar.stats.eprocess import kl_estimate
 from sidecar.stats.tolerance import effective_tolerance
 
 Counts = NDArray[np.int64]
@@ -66,6 +69,7 @@ class WatchedColumn:
             now=now,
             overdispersion=baseline.overdispersion,
             ordered=ordered_cells(baseline),
+            gaps=gap_tolerance(baseline, tolerance, self.tolerance),
         )
         self._explain_with = explain
         self._recent: list[tuple[float, HeldNumbers]] = []
@@ -136,7 +140,7 @@ class WatchedColumn:
         before = self._alarm.cause
         self._explain()
         self._alarm = msgspec.structs.replace(self._alarm, looked_at=self._alarm.buckets)
-        return not _same(before, self._alarm.cause)
+        return not same_cause(before, self._alarm.cause)
 
     def evidence(self) -> Moved | None:
         """What is known since the onset of the open alarm; None where nothing is open or explained here."""
@@ -150,11 +154,11 @@ class WatchedColumn:
         if self._alarm is None or (self._alarm.cause is not None and self._alarm.cause.confirmed):
             return False
         before, self._alarm = self._alarm, msgspec.structs.replace(self._alarm, cause=cause)
-        return not _same(before.cause, cause)
+        return not same_cause(before.cause, cause)
 
     def confirm(self, cause: Cause) -> None:
         """Takes the open alarm's cause with what was proved of it; another cause than the known one is left."""
-        if self._alarm is not None and _same(self._alarm.cause, cause):
+        if self._alarm is not None and same_cause(self._alarm.cause, cause):
             self._alarm = msgspec.structs.replace(self._alarm, cause=cause)
 
     def shift(self, seconds: float) -> None:
@@ -209,23 +213,24 @@ class WatchedColumn:
         if max(alone, together) >= _LOG_LOUD:
             return msgspec.structs.replace(alarm, quiet_buckets=0, quiet_counts=(0,) * self.cells.size)
         buckets = alarm.quiet_buckets + 1
-        if buckets >= QUIET_BUCKETS and together < 0 and int(run.sum()) >= alarm.rows:
+        # An alarm rises where its rows speak loudest; as many others of the same drift may well be silent.
+        inside = together < 0 and kl_estimate(weighed[1], self.baseline.counts) <= self.tolerance
+        if buckets >= QUIET_BUCKETS and inside and int(run.sum()) >= alarm.rows:
             return None
         return msgspec.structs.replace(alarm, quiet_buckets=buckets, quiet_counts=tuple(run.tolist()))
 
     def _explain(self) -> None:
-        """Looks for the cause; one that was named stays, and only its share is kept up to date."""
+        """Looks for the cause; one that was named gives way only to another that more rows support."""
         if self._alarm is None or self._explain_with is None:
             return
-        since, known = self._alarm.since, self._alarm.cause
+        since = self._alarm.since
         # The onset's own bucket holds rows from before the change too: later ones tell the share.
-        found = self._cause_from(math.nextafter(since, math.inf), _FEWEST_ROWS)
-        if known is not None and known.kind != "unexplained":
-            if found is not None and _same(found, known) and self._alarm.quiet_buckets == 0 and not known.confirmed:
-                self._alarm = msgspec.structs.replace(self._alarm, cause=found)
-            return
-        if found is None or found.kind == "unexplained":
-            found = self._cause_from(since, 0)
+        found = next_cause(
+            self._alarm.cause,
+            self._cause_from(math.nextafter(since, math.inf), _FEWEST_ROWS),
+            lambda: self._cause_from(since, 0),
+            healing=self._alarm.quiet_buckets > 0,
+        )
         self._alarm = msgspec.structs.replace(self._alarm, cause=found)
 
     def _cause_from(self, start: float, fewest_rows: int) -> Cause | None:
@@ -312,19 +317,16 @@ def tolerance_of(baseline: FeatureBaseline, tolerance: float, natural: float) ->
     return effective_tolerance(tolerance, baseline.n, filled, natural, overdispersion=baseline.overdispersion)
 
 
+def gap_tolerance(baseline: FeatureBaseline, tolerance: float, whole: float) -> float | None:
+    """What is tolerated, in nats, of missing and wrong values alone, where it is less than for all cells together."""
+    if baseline.gap_variation is None:
+        return None
+    filled = 1 + sum(count > 0 for count in baseline.counts[-2:])
+    phi = baseline.overdispersion
+    alone = effective_tolerance(tolerance, baseline.n, filled, baseline.gap_variation, overdispersion=phi)
+    return alone if alone < whole else None
+
+
 def ordered_cells(baseline: FeatureBaseline) -> int:
     """How many of the first cells ascend: those of numbers."""
     return baseline.cells.missing_index if baseline.kind == "numeric" else 0
-
-
-def _same(one: Cause | None, other: Cause | None) -> bool:
-    """Whether two causes are the same although their shares differ; a value that was not kept is no difference."""
-    if one is None or other is None:
-        return one is other
-    if None not in (one.value, other.value) and one.value != other.value:
-        return False
-    return _identity(one) == _identity(other)
-
-
-def _identity(cause: Cause) -> tuple[object, ...]:
-    return cause.kind, cause.factor, cause.offset, cause.type_to, cause.with_, cause.name

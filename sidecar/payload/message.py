@@ -27,4 +27,9 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def media_type(self) -> str:
         """The content type in lower case, without its parameters."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return media_type_of(self.content_type)
+
+
+def media_type_of(content_type: str) -> str:
+    """A content type in lower case, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()

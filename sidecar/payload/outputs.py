@@ -26,6 +26,7 @@ _LABEL_ENDINGS = ("_label", "_labels", "_class", "_classes")
 _Kind = Literal["score", "label", "predict", ""]
 
 _MOST_KEPT = 128
+_WIDEST = 4_096  # a wider row is an image or a text's states, and nobody's ranking
 _PREDICT_NAMES = frozenset({"predict", "prediction", "predictions"})
 # Triton's classification extension: VALUE:INDEX[:LABEL], the value by printf's %f.
 _CLASSIFIED = re.compile(r"(-?(?:[0-9]{1,300}\.[0-9]{6}|nan|inf)):([0-9]{1,9})(?::(.*))?", re.DOTALL)
@@ -48,19 +49,23 @@ def prediction_of(tensors: Sequence[Tensor], prediction_name: str | None) -> Pre
             tensors = _readable(_parted(tensors))
         else:
             prediction_name = None
-    scores, labels = _sorted(tensors, prediction_name)
+        scores, labels = _sorted(tensors, prediction_name)
+    else:
+        scores, labels = _typed(tensors, prediction_name)
     if not scores:
         found = next((found for found in map(_of_classes, labels) if found is not None), None)
         if found is not None:
             return found
-    label = next((tensor for tensor in labels if tensor.width == 1), None)
+    label = next((tensor for tensor in labels if tensor.width == 1), None) if labels else None
     score = scores[0] if scores else None
     if label is None and score is None:
         raise Undecodable("shape")
     if label is not None and score is not None and label.rows != score.rows:
         raise Undecodable("shape")
     return Prediction(
-        labels=_texts(label) if label is not None else None, scores=_scores(score) if score is not None else None
+        labels=_texts(label) if label is not None else None,
+        scores=_scores(score) if score is not None else None,
+        vectors=_vectors(score) if score is not None and 2 < score.width <= _WIDEST else None,
     )
 
 
@@ -89,6 +94,24 @@ def _sorted(tensors: Sequence[Tensor], prediction_name: str | None) -> tuple[lis
         scores = [(False, False, tensor)] if is_score else []
         labels = labels if is_score else [(False, False, tensor)]
     return _ranked(scores), _ranked(labels)
+
+
+def _typed(tensors: Sequence[Tensor], prediction_name: str | None) -> tuple[list[Tensor], list[Tensor]]:
+    """The same where every tensor tells its type: no value is looked at, and a server's answers are all alike."""
+    heads = tuple([(tensor.name, tensor.datatype, tensor.width) for tensor in tensors])
+    places = _places if sum(len(name) for name, _, _ in heads) <= _MOST_KEPT else _places.__wrapped__
+    scores, labels = places(heads, prediction_name)
+    return [tensors[place] for place in scores], [tensors[place] for place in labels]
+
+
+@lru_cache(maxsize=512)
+def _places(
+    heads: tuple[tuple[str, str, int], ...], prediction_name: str | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    tensors = [Tensor(name, datatype, 0, width, []) for name, datatype, width in heads]
+    places = {id(tensor): place for place, tensor in enumerate(tensors)}
+    scores, labels = _sorted(tensors, prediction_name)
+    return tuple(places[id(tensor)] for tensor in scores), tuple(places[id(tensor)] for tensor in labels)
 
 
 def _ranked(found: list[tuple[bool, bool, Tensor]]) -> list[Tensor]:
@@ -150,6 +173,8 @@ def _is_score(kind: _Kind, tensor: Tensor, *, beside_score: bool) -> bool:
 
 def _texts(tensor: Tensor) -> tuple[str, ...]:
     values = _listed(tensor)
+    if len(values) == 1:
+        return (label_text(values[0]),)
     kinds = set(map(type, values))
     if kinds == {str}:
         return tuple(values)
@@ -159,6 +184,8 @@ def _texts(tensor: Tensor) -> tuple[str, ...]:
 def _scores(tensor: Tensor) -> tuple[float, ...]:
     values = tensor.values
     if not isinstance(values, np.ndarray):
+        if len(values) == 1 and type(values[0]) is float:
+            return (values[0],)
         if not are_numbers(values):
             raise Undecodable("shape")
         if tensor.width == 1 and set(map(type, values)) == {float}:
@@ -170,6 +197,12 @@ def _scores(tensor: Tensor) -> tuple[float, ...]:
     if tensor.width <= 2:
         return tuple(table[:, tensor.width - 1].tolist())
     return tuple(table.max(axis=1).tolist())
+
+
+def _vectors(tensor: Tensor) -> tuple[tuple[float, ...], ...]:
+    """The rows of a table of scores that `_scores` could read."""
+    values = tensor.values if isinstance(tensor.values, np.ndarray) else numbers(tensor.values)
+    return tuple(map(tuple, values.astype(np.float64).reshape(tensor.rows, tensor.width).tolist()))
 
 
 def _listed(tensor: Tensor) -> list[Any]:

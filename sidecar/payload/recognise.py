@@ -8,9 +8,10 @@ Called by `reading`. The protocols' public documentation names the routes and th
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
-from sidecar.payload.message import Message
+from sidecar.payload.message import Message, media_type_of
 from sidecar.payload.undecodable import Undecodable
 
 Known = Literal["oip", "kserve-v1", "tfserving", "mlflow", "seldon", "json", "csv"]
@@ -30,6 +31,7 @@ _LANGUAGE_KEYS = frozenset({"messages", "prompt", "input"})
 _LANGUAGE_ANSWERS = frozenset({"list", "chat.completion", "text_completion"})
 _SELDON_KEYS = frozenset({"jsonData", "strData", "binData"})
 _SELDON_DATA = frozenset({"ndarray", "tensor", "tftensor"})
+_MOST_KEPT = 256
 
 
 def by_route(message: Message) -> Known | None:
@@ -38,19 +40,25 @@ def by_route(message: Message) -> Known | None:
     Raises:
         Undecodable: "protocol" for what has no features, or cannot be read.
     """
-    media_type = message.media_type
-    if media_type.startswith(_NO_TEXT):
+    # A deployment's requests have few routes and types; what anybody may send must not be kept if it is long.
+    short = len(message.path) + len(message.content_type) <= _MOST_KEPT
+    known = (_known if short else _known.__wrapped__)(message.path, message.content_type, message.json_bytes >= 0)
+    if known == "":
         raise Undecodable("protocol")
-    if message.json_bytes >= 0 or (message.path.endswith("/infer") and _OIP_ROUTE.search(message.path)):
+    return known
+
+
+@lru_cache(maxsize=512)
+def _known(path: str, content_type: str, in_parts: bool) -> Known | Literal[""] | None:
+    """See `by_route`; empty where nothing can be read."""
+    media_type = media_type_of(content_type)
+    if media_type.startswith(_NO_TEXT):
+        return ""
+    if in_parts or (path.endswith("/infer") and _OIP_ROUTE.search(path)):
         return "oip"
     if media_type in CSV_TYPES:
         return "csv"
-    for route, known in _ROUTES:
-        if route.search(message.path):
-            if known is None:
-                raise Undecodable("protocol")
-            return known
-    return None
+    return next((known or "" for route, known in _ROUTES if route.search(path)), None)
 
 
 def request_by_keys(document: object) -> Known:

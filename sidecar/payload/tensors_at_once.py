@@ -77,20 +77,28 @@ _answer = msgspec.json.Decoder(_Answer).decode
 
 def input_columns(body: bytes, names: tuple[str, ...]) -> Columns | None:
     """The columns of a request."""
-    # These two make other types than numbers likely; where they are not, no value needs to be looked at twice.
-    clean = b'"BYTES"' not in body and b'"BOOL"' not in body
-    decode: Any = _scalars
-    if clean:
-        decode = _nested if b'"data":[[' in body or b'"data": [[' in body else _numbers
-    try:
-        tensors: list[Any] = decode(body).inputs
-    except (ValueError, RecursionError):
+    # Texts are likely where this stands; where only numbers could be read, no value needs to be looked at twice.
+    decode: Any = _scalars if b"BYTES" in body else _numbers
+    tensors: list[Any] | None = _decoded(decode, body)
+    if tensors is None and decode is _numbers:
+        decode = _nested if b"[[" in body else _scalars
+        tensors = _decoded(decode, body)
+    elif tensors is not None and decode is _numbers and not {tensor.datatype for tensor in tensors} <= NUMERIC:
+        decode = _scalars
+        tensors = _decoded(decode, body)
+    if tensors is None or not 0 < len(tensors) <= MOST_COLUMNS:
         return None
-    if not 0 < len(tensors) <= MOST_COLUMNS:
-        return None
+    clean = decode is not _scalars
     if len(tensors) == 1:
         return _wide(tensors[0], names) if clean else None
     return _narrow(tensors, names, clean=clean) if decode is not _nested else None
+
+
+def _decoded(decode: Any, body: bytes) -> list[Any] | None:
+    try:
+        return decode(body).inputs  # type: ignore[no-any-return]
+    except (ValueError, RecursionError):
+        return None
 
 
 def binary_columns(body: bytes, json_bytes: int, names: tuple[str, ...]) -> Columns | None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from sidecar.payload import Undecodable
-from sidecar.records import Prediction
 from tests.payload.samples import features, prediction
 
 PATH = "/v1/models/bc:predict"
@@ -69,8 +68,10 @@ def test_predictions_are_labels_scores_or_both(
 ) -> None:
     body = {"predictions": predictions, "deployedModelId": "7"}
     for path in (PATH, "/anything", "/invocations"):
-        assert prediction(body, path=path) == Prediction(labels, scores)
-    assert prediction(body, reading={"protocol": "kserve-v1"}) == Prediction(labels, scores)
+        found = prediction(body, path=path)
+        assert (found.labels, found.scores) == (labels, scores)
+    found = prediction(body, reading={"protocol": "kserve-v1"})
+    assert (found.labels, found.scores) == (labels, scores)
 
 
 def test_the_monitored_output_is_chosen_by_name() -> None:

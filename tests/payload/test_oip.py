@@ -188,7 +188,8 @@ def test_labels_and_scores_are_found_by_name_then_by_datatype(
     labels: tuple[str, ...] | None,
     scores: tuple[float, ...] | None,
 ) -> None:
-    assert prediction(answer(*tensors), name) == Prediction(labels=labels, scores=scores)
+    found = prediction(answer(*tensors), name)
+    assert (found.labels, found.scores) == (labels, scores)
 
 
 def test_a_missing_score_is_nan_and_an_infinite_one_stays() -> None:

@@ -91,3 +91,18 @@ def test_an_output_with_too_many_dimensions_takes_the_long_way() -> None:
     assert prediction(deep, path=V2) == Prediction(None, (0.75,))
     with pytest.raises(Undecodable):
         prediction(answer(tensor("score", "FP32", [2, 2], [0.25, 0.75])), path=V2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "vectors"),
+    [
+        ([2, 3], [0.1, 0.2, 0.7, 1, 0, 0], ((0.1, 0.2, 0.7), (1.0, 0.0, 0.0))),
+        ([1, 2], [0.1, 0.9], None),
+        ([2], [0.1, 0.9], None),
+        ([1, 5_000], [0.5] * 5_000, None),
+    ],
+)
+def test_three_numbers_a_row_or_more_are_a_vector_unless_they_are_too_many(
+    shape: list[int], data: list[float], vectors: tuple[tuple[float, ...], ...] | None
+) -> None:
+    assert prediction(answer(tensor("probabilities", "FP64", shape, data)), path=V2).vectors == vectors
