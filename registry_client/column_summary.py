@@ -20,7 +20,7 @@ from registry_client.baseline import QUANTILES, FeatureBaseline
 from registry_client.cells import CategoricalCells, categorical_cells
 from registry_client.column import CategoryTally, category_text
 from registry_client.fine_cells import FineCells, Floats, Integers
-from registry_client.natural_variation import Variation, variation_between
+from registry_client.natural_variation import Variation, column_variation
 from registry_client.text_counts import TextCounts
 
 # A third different integer makes a column of integers a quantity.
@@ -170,7 +170,7 @@ class ColumnSummary:
             nan=missing,
         )
         mean, sd = self.numbers.mean_and_sd()
-        variation = variation_between(counts[:, list(blocks)]) if blocks else Variation()
+        variation = column_variation(counts[:, list(blocks)]) if blocks else Variation()
         return FeatureBaseline(
             name=name,
             kind="numeric",
@@ -191,6 +191,7 @@ class ColumnSummary:
             natural_variation=variation.natural,
             overdispersion=variation.overdispersion,
             blocks=variation.blocks,
+            gap_variation=variation.gaps,
         )
 
 
@@ -213,7 +214,7 @@ def _categorical_feature(
     np.add.at(counts, [cells.cell_of(text) for text in texts.rows], texts.counts)
     counts[cells.unseen_index] += texts.unlisted
     counts[cells.missing_index] = missing
-    variation = variation_between(counts[:, list(blocks)]) if blocks else Variation()
+    variation = column_variation(counts[:, list(blocks)]) if blocks else Variation()
     return FeatureBaseline(
         name=name,
         kind="categorical",
@@ -229,4 +230,5 @@ def _categorical_feature(
         natural_variation=variation.natural,
         overdispersion=variation.overdispersion,
         blocks=variation.blocks,
+        gap_variation=variation.gaps,
     )

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from bench.drift import data
 from bench.drift.data import Column, Floats
@@ -91,19 +92,20 @@ def late_flights() -> Episode:
     features: dict[str, Column] = {
         name: rows[name] for name in ("carrier", "origin", "dest", "sched_dep_time", "sched_arr_time", "distance")
     }
-    inputs = _inputs(features)
+    inputs = inputs_of(features)
     first = month <= 3
     learnt, kept = first.copy(), first.copy()
     learnt[np.flatnonzero(first)[1::2]] = False
     kept[np.flatnonzero(first)[::2]] = False
-    scores = 1.0 / (1.0 + np.exp(-inputs @ _logistic(inputs[learnt], late[learnt])))
+    scores = 1.0 / (1.0 + np.exp(-inputs @ logistic(inputs[learnt], late[learnt])))
     # Few flights are ever more likely late than not: it says "late" to the fifth that it fears for most.
     said = scores >= np.quantile(scores[learnt], 0.8)
     whole = Served(features, scores, said, late)
     return Episode("late flights", whole.part(kept), whole.part(~first), 5_000)
 
 
-def _inputs(features: Mapping[str, Column]) -> Floats:
+def inputs_of(features: Mapping[str, Column]) -> Floats:
+    """What a logistic model takes: numbers standardised, with their squares, and the 20 most frequent categories."""
     columns = [np.ones(len(next(iter(features.values()))))]
     for column in features.values():
         if column.dtype.kind == "f":
@@ -115,13 +117,13 @@ def _inputs(features: Mapping[str, Column]) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _logistic(inputs: Floats, truth: Flags) -> Floats:
+def logistic(inputs: Floats, truth: Flags) -> Floats:
     """Weights of a logistic regression with a little ridge."""
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         margin = inputs @ weights
         value = np.mean(np.logaddexp(0.0, margin) - truth * margin) + 1e-4 * weights @ weights
-        slope = inputs.T @ (1.0 / (1.0 + np.exp(-margin)) - truth) / len(truth) + 2e-4 * weights
+        slope = inputs.T @ (expit(margin) - truth) / len(truth) + 2e-4 * weights
         return float(value), slope
 
     found: Floats = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 60}).x

@@ -21,7 +21,7 @@ from bench.programs import Missing
 from bench.result import Bar, Finding, Panel, Result, Table
 from bench.spread import Spread, spread
 from registry_client import Baseline
-from sidecar.observe.estimated_quality import features_outside
+from sidecar.observe.estimated_quality import features_alike, features_outside
 from sidecar.reports import DriftReport
 from sidecar.stats.cbpe import Estimate, Performance, at_training, estimate, score_counts
 
@@ -73,7 +73,12 @@ def watched(baseline: Baseline, chunk: Served) -> Watched:
     known = calibration.counts, calibration.positives
     return Watched(
         report,
-        estimate(*known, counts, features_outside=features_outside(report, {})),
+        estimate(
+            *known,
+            counts,
+            features_outside=features_outside(report, {}),
+            features_alike=features_alike(report, {}),
+        ),
         at_training(*known, counts),
         estimate(*known, counts),
     )
@@ -129,14 +134,22 @@ def measure(plan: Plan) -> Result:
     return Result(
         title="F. Performance without outcomes",
         findings=findings,
-        tables=[Table(heads, rows)],
+        tables=[Table(heads, rows), *_trade_off(plan)],
         panels=[Panel("Mean error of the estimated accuracy, points (refused or not)", _finite(bars), digits=2)],
         note=(
             "The sidecar keeps about 50 counts of scores, NannyML every row. Chunks of 5,000 rows (California: 500). "
             "Errors are over all chunks, also those that the sidecar refuses, so that nobody is flattered. It refuses "
-            "where over 2 % of the rows of a feature, or of the scores, lie where training had none."
+            "where over 2 % of the rows of a feature, or of the scores, lie where training had none, and where a "
+            "feature under alarm moved so far that less than 30 % of training's rows are like live ones."
         ),
     )
+
+
+def _trade_off(plan: Plan) -> list[Table]:
+    """What the rule for refusing saves and costs on other histories."""
+    from bench.drift import carried_over  # noqa: PLC0415 -- it makes baselines as this experiment does
+
+    return [carried_over.table(plan.pick(2, carried_over.ORDERS))]
 
 
 def _finding(episode: Episode, own: Estimated, theirs: Estimated, refused: float, skipped: str) -> Finding:

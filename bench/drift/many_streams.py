@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.stats.edetector import EDetector
-from sidecar.stats.eprocess import TolerantTest
 from sidecar.stats.overdispersion import take_note
 
 Floats = NDArray[np.float64]
@@ -24,8 +23,8 @@ class ManyStreams:
     def __init__(self, baseline: Counts, tolerance: float, streams: int, ordered: int = 0) -> None:
         self.streams = streams
         self._tolerance = tolerance
-        self._test = TolerantTest(baseline, ordered)
         self._detectors = [EDetector(baseline, tolerance, _NEVER, now=0.0, ordered=ordered) for _ in range(streams)]
+        self._test = self._detectors[0].test
         self._time = 0.0
 
     def close(self, counts: Counts) -> Floats:

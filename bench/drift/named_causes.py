@@ -15,9 +15,11 @@ from bench.drift import data, naming
 from bench.drift.data import Column
 from bench.drift.own_corruptions import NUMBERS, SHARE_IS_OF_ROWS, WORDS, Break, numeric, texts
 from bench.drift.plan import Plan
-from bench.drift.product import BEGIN_S, BUCKET_S, baseline_of, observer_of, sample_of
+from bench.drift.product import BEGIN_S, BUCKET_S, TOLERANCE, baseline_of, observer_of, sample_of
 from bench.result import Finding, Result, Table
 from bench.spread import spread
+from registry_client import Baseline
+from sidecar.observe.watched_column import tolerance_of
 from sidecar.reports import Cause
 
 SETTINGS = ((200, 1.0), (1_000, 1.0), (1_000, 0.3), (5_000, 0.1))
@@ -35,8 +37,19 @@ class _Case(msgspec.Struct):
     right: int = 0
     wrong: int = 0
     silent: int = 0
+    unheard: int = 0
+    tolerated: int = 0
     errors: list[float] = msgspec.field(default_factory=list)
     wrongly: list[str] = msgspec.field(default_factory=list)
+
+
+class _Drawn(msgspec.Struct):
+    """Which rows of a column are training's and which are live, and which of the live ones are hit."""
+
+    baseline: Baseline
+    places: Column
+    hit: Column
+    share: float
 
 
 def measure(plan: Plan) -> Result:
@@ -50,9 +63,10 @@ def measure(plan: Plan) -> Result:
         total = by_setting.setdefault(setting, _Case())
         for seed in range(seeds):
             for label, column in list(columns.items())[:: plan.pick(3, 1)]:
+                drawn = _drawn(column, setting, seed)
                 for corruption in _that_apply(column):
                     case = by_corruption.setdefault((corruption.name, setting), _Case())
-                    _try(label, column, corruption, setting, seed, (total, case))
+                    _try(label, column, corruption, drawn, (total, case))
         share = total.right / total.tried
         plan.tell(f"  n = {setting[0]}, {setting[1]:.0%}: {share:.1%} of {total.tried} right, {total.wrong} wrong")
     natural, natural_table = _natural(plan)
@@ -82,8 +96,9 @@ def measure(plan: Plan) -> Result:
         note=(
             "Real columns of flights, weather, diamonds and a car loan table; each corruption where it applies and "
             f"would show. Ten buckets, a baseline of {BASELINE_ROWS:,} rows. Right: the kind and its figures. "
-            "Silent: no "
-            "alarm, or “unexplained”; wrong: another fault was named. Natural drift: a month watched against another "
+            "A scaler is right by that name or by its formula. Wrong: another fault was named. No alarm: too few rows "
+            "for the evidence, or the fault moves the column's cells by no more than the tolerance, of which nobody is "
+            "told by design; both count as not named. Natural drift: a month watched against another "
             "month of the same year, nothing broken; any named fault is wrong. Shares are of months and columns that "
             "alarmed."
         ),
@@ -112,46 +127,58 @@ def _that_apply(column: Column) -> list[Break]:
     return [one for one in (*NUMBERS, *WORDS) if one.applies(column)]
 
 
-def _try(
-    label: str,
-    column: Column,
-    corruption: Break,
-    setting: tuple[int, float],
-    seed: int,
-    cases: Sequence[_Case],
-) -> None:
+def _drawn(column: Column, setting: tuple[int, float], seed: int) -> _Drawn:
     rows, share = setting
     rng = np.random.default_rng([seed, rows, int(100 * share)])
     baseline = baseline_of({"x": column[rng.integers(0, len(column), BASELINE_ROWS)]})
+    return _Drawn(baseline, rng.integers(0, len(column), rows), rng.random(rows) < share, share)
+
+
+def _try(label: str, column: Column, corruption: Break, drawn: _Drawn, cases: Sequence[_Case]) -> None:
     # The whole column is broken and then drawn from: standardising needs to know all of it.
-    places = rng.integers(0, len(column), rows)
-    hit = rng.random(rows) < share
-    sound, broken = column[places], corruption.breaks(column)[places]
+    whole = corruption.breaks(column)
+    sound, broken = column[drawn.places], whole[drawn.places]
     if sound.dtype != broken.dtype:
         sound, broken = sound.astype(object), broken.astype(object)
-    cause = _cause_of(baseline, np.where(hit, broken, sound))
+    alarm, cause = _cause_of(drawn.baseline, np.where(drawn.hit, broken, sound))
     fault = cause is not None and cause.kind in (*FAULTS, "missing")
-    right = cause is not None and corruption.holds(cause)
+    right = cause is not None and corruption.holds(cause, column)
     for case in cases:
         case.tried += 1
         case.right += right
         case.wrong += fault and not right
-        case.silent += not fault and not right
+        case.silent += alarm and not fault and not right
+        if not alarm:
+            case.tolerated += _tolerated(drawn, column, whole)
+            case.unheard += not _tolerated(drawn, column, whole)
         if right and cause is not None and corruption.name not in SHARE_IS_OF_ROWS:
-            case.errors.append(abs(cause.share - share))
+            case.errors.append(abs(cause.share - drawn.share))
         if fault and not right and cause is not None and len(case.wrongly) < 3:
             case.wrongly.append(f"{label}: {cause.says}")
 
 
-def _cause_of(baseline: object, column: Column) -> Cause | None:
-    """The cause that the observer tells after all rows, in ten buckets."""
-    observer = observer_of(baseline)  # type: ignore[arg-type]
+def _tolerated(drawn: _Drawn, column: Column, broken: Column) -> bool:
+    """Whether the fault moves the baseline's cells by no more than the documented tolerance: so nobody is told."""
+    feature, some = drawn.baseline.features[0], np.linspace(0, len(column) - 1, 20_000).astype(np.int64)
+    was, now = (
+        feature.cells.count(part if part.dtype.kind == "f" else part.tolist()) / some.size
+        for part in (column[some], broken[some])
+    )
+    mixed, filled = (1.0 - drawn.share) * was + drawn.share * now, was > 0
+    with np.errstate(divide="ignore"):
+        apart = float((was[filled] * np.log(was[filled] / mixed[filled])).sum())
+    return apart <= tolerance_of(feature, TOLERANCE, feature.natural_variation)
+
+
+def _cause_of(baseline: Baseline, column: Column) -> tuple[bool, Cause | None]:
+    """Whether the observer alarms and the cause that it tells after all rows, in ten buckets."""
+    observer = observer_of(baseline)
     for bucket, part in enumerate(np.array_split(column, BUCKETS)):
         values: object = part if part.dtype.kind == "f" else part.tolist()
         observer.fold(sample_of({"x": values}, BEGIN_S + bucket * BUCKET_S + 1.0))  # type: ignore[dict-item]
         observer.tick(BEGIN_S + (bucket + 1) * BUCKET_S)
     (feature,) = observer.report().features
-    return feature.cause
+    return feature.alarm, feature.cause
 
 
 def _natural(plan: Plan) -> tuple[Finding, Table]:
@@ -192,7 +219,17 @@ def _months_apart(trained: Mapping[str, Column], live: Mapping[str, Column]) -> 
 
 def _totals(by_setting: Mapping[tuple[int, float], _Case]) -> Table:
     return Table(
-        ("live rows", "share broken", "cases", "right", "wrong name", "silent", "examples of wrong names"),
+        (
+            "live rows",
+            "share broken",
+            "cases",
+            "right",
+            "wrong name",
+            "alarm without a name",
+            "no alarm",
+            "no alarm, within the tolerance",
+            "examples of wrong names",
+        ),
         [
             (
                 f"{rows:,}",
@@ -201,6 +238,8 @@ def _totals(by_setting: Mapping[tuple[int, float], _Case]) -> Table:
                 f"{case.right / case.tried:.1%}",
                 f"{case.wrong / case.tried:.1%}",
                 f"{case.silent / case.tried:.1%}",
+                f"{case.unheard / case.tried:.1%}",
+                f"{case.tolerated / case.tried:.1%}",
                 "; ".join(case.wrongly) or "–",
             )
             for (rows, share), case in by_setting.items()

@@ -26,6 +26,29 @@ def cusum(ratios: Floats) -> Floats:
     return statistic
 
 
+def nearest_inside(after: Floats, before: Floats, tolerance: float) -> Floats:
+    """The distribution with KL(before||p) <= tolerance that `after` is likeliest to be taken for (by bisection).
+
+    >>> nearest_inside(np.array([0.5, 0.5]), np.array([0.6, 0.4]), 0.1).tolist()
+    [0.5, 0.5]
+    """
+
+    def mixed(weight: float) -> Floats:
+        return (1.0 - weight) * before + weight * after
+
+    def away(weight: float) -> float:
+        filled = before > 0
+        return float(before[filled] @ np.log(before[filled] / np.maximum(mixed(weight)[filled], 1e-300)))
+
+    low, high = 0.0, 1.0
+    if away(high) <= tolerance:
+        return after
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if away(middle) <= tolerance else (low, middle)
+    return mixed(low)
+
+
 def first_at_least(paths: Floats, threshold: float) -> NDArray[np.int64]:
     """Place of the first value at or above the threshold in each row; the row's length where there is none.
 

@@ -22,11 +22,11 @@ Applies = Callable[[Column], bool]
 
 
 class Break(msgspec.Struct, frozen=True):
-    """What breaks. `applies` says whether a column can be broken so and it would show."""
+    """What breaks. `applies` says whether a column can be broken so; `holds`, whether a cause is right about it."""
 
     name: str
     breaks: Breaks
-    holds: Callable[[Cause], bool]
+    holds: Callable[[Cause, Column], bool]
     applies: Applies
 
 
@@ -49,7 +49,9 @@ def _not_negative(column: Column) -> bool:
 
 
 def _fractional(column: Column) -> bool:
-    return numeric(column) and bool(np.nanmean(column != np.floor(column)) > 0.5)
+    """Numbers with decimals; where nothing but one whole number is left of them, that is a constant as well."""
+    left = np.unique(np.floor(column[~np.isnan(column)])) if numeric(column) else np.zeros(0)
+    return left.size > 1 and bool(np.nanmean(column != np.floor(column)) > 0.5)
 
 
 def _temperature(column: Column) -> bool:
@@ -65,7 +67,7 @@ def _wide(column: Column) -> bool:
 def scaled(name: str, factor: float) -> Break:
     """A factor; right is the factor within 2 %."""
 
-    def holds(cause: Cause) -> bool:
+    def holds(cause: Cause, _column: Column) -> bool:
         told = cause.factor
         return cause.kind == "scale" and told is not None and told > 0 and abs(math.log(told / factor)) < 0.02
 
@@ -75,7 +77,7 @@ def scaled(name: str, factor: float) -> Break:
 def affine(name: str, factor: float, offset: float, applies: Applies) -> Break:
     """A factor and an offset."""
 
-    def holds(cause: Cause) -> bool:
+    def holds(cause: Cause, _column: Column) -> bool:
         told, by = cause.factor, cause.offset or 0.0
         near = told is not None and abs(told / factor - 1) < 0.02
         return cause.kind == "affine" and near and abs(by - offset) <= 0.02 * abs(offset) + 0.5
@@ -91,7 +93,7 @@ def function(names: tuple[str, ...], made: Callable[[Floats], Floats], applies: 
             broken: Column = made(column)
         return broken
 
-    def holds(cause: Cause) -> bool:
+    def holds(cause: Cause, _column: Column) -> bool:
         said = f"{getattr(cause, 'name', None) or ''} {cause.says}".lower()
         return cause.kind == "function" and any(name in said for name in names)
 
@@ -107,8 +109,26 @@ def _filled(value: float, share: float) -> Breaks:
     return breaks
 
 
-def _kind(*kinds: str) -> Callable[[Cause], bool]:
-    return lambda cause: cause.kind in kinds
+def _kind(*kinds: str) -> Callable[[Cause, Column], bool]:
+    return lambda cause, _column: cause.kind in kinds
+
+
+def line(name: str, breaks: Breaks) -> Break:
+    """A scaler. Right is that name, or any line that makes the same of nine values in ten, to 2 %: where the smallest
+    value is 0, what is made 0 to 1 is a factor and nothing else.
+    """
+
+    def holds(cause: Cause, column: Column) -> bool:
+        if cause.kind in ("scaler", "affine"):
+            return True
+        if cause.kind != "scale" or cause.factor is None:
+            return False
+        truth, told = breaks(column), cause.factor * column + (cause.offset or 0.0)
+        spread = float(np.subtract(*np.nanquantile(truth, [0.75, 0.25])))
+        apart = np.abs(told - truth)[~np.isnan(truth)]
+        return bool(np.mean((apart <= 0.02 * np.abs(truth[~np.isnan(truth)])) | (apart <= 0.02 * spread)) >= 0.9)
+
+    return Break(name, breaks, holds, numeric)
 
 
 def _standard(column: Column) -> Column:
@@ -153,8 +173,8 @@ NUMBERS: tuple[Break, ...] = (
     function(("sqrt", "square root", "root"), np.sqrt, _wide),
     function(("square",), np.square, _wide),
     function(("trunc", "round", "floor", "whole"), np.floor, _fractional),
-    Break("standardised", _standard, _kind("scaler", "affine"), numeric),
-    Break("scaled to 0..1", _between, _kind("scaler", "affine"), numeric),
+    line("standardised", _standard),
+    line("scaled to 0..1", _between),
     Break("half of the rows -999", _filled(-999.0, 0.5), _kind("constant"), _not_negative),
     Break("a constant everywhere", lambda column: np.full(len(column), 7.125), _kind("constant"), numeric),
     Break("a third missing", _filled(np.nan, 1 / 3), _kind("missing"), numeric),

@@ -78,8 +78,8 @@ def measure(plan: Plan) -> Result:
         note=(
             f"Harmful: accuracy more than {HARM_POINTS:g} point below the reference's, told by outcomes that nobody "
             "who ranks "
-            "saw. The sidecar: the severity of its gravest alarm, ties broken by the estimated loss of accuracy. Its "
-            "parts "
+            "saw. The sidecar: the severity of its gravest alarm, ties broken by the estimated loss of accuracy and, "
+            "where it refuses to estimate, by how far the inputs moved (W). Its parts "
             "alone stand beside it. Evidently, whylogs: share of columns that drifted, scores among them; NannyML: "
             "number of "
             "alerts of its univariate calculator, and the loss that its CBPE estimates. “–”: no harmless or no "
@@ -94,8 +94,10 @@ def _own(episode: Episode, chunks: list[Served]) -> Ranks:
     levels = np.array([severity(one) for one in told])
     # What the estimator refuses to judge ranks as the worst that it could say.
     losses = np.array([1.0 if one.guarded.refused is not None else one.loss for one in told])
+    # Among those, the ones whose inputs moved most come first, as in the product's own order.
+    weighted = np.array([sum(feature.kl_lower for feature in one.drift.features) for one in told])
     return {
-        OURS: levels + 0.5 * np.clip(losses, -0.99, 0.99),
+        OURS: levels + 0.5 * np.clip(losses, -0.99, 0.99) + 1e-3 * weighted / (1.0 + weighted),
         f"{OURS}: severity alone": levels,
         f"{OURS}: estimated loss": losses,
         f"{OURS}: predictions' drift": np.array([_moved(one.drift) for one in told]),

@@ -120,7 +120,7 @@ class AlarmBook:
             says=change.says,
             action=change.action,
             since=change.since if was is None else min(was.since, change.since),
-            owner=owner,
+            owner=change.owner or owner,
             acknowledged=was is not None and was.acknowledged,
             explained_by=explained_by,
             cause=change.cause,

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from sidecar.observe.cause_over_time import SO_FAR
+from sidecar.observe.lost_together import lost_together
 from sidecar.observe.severity import Harm, Stakes, expected_harm, prediction_severity, severity_of
-from sidecar.reports import AlarmChange, AlarmKind, DriftReport, FeatureDrift, Severity
+from sidecar.reports import AlarmChange, AlarmKind, DriftReport, FeatureDrift, Severity, SharedShift
 
 PREDICTION_KEY = "prediction"
 SCHEMA_KEY = "schema"
@@ -22,6 +24,8 @@ _LATEST_S = 253_402_300_799.0  # the end of the year 9999
 _GRAVEST_FIRST: tuple[Severity, ...] = ("critical", "warning", "info", "none")
 # Kinds that a broken feed brings about.
 _FOLLOWS = ("prediction.shifted", "outcome.degraded")
+_WORTH_TELLING = 0.1  # of the predictions' shift
+_MOST_SHARES = 3
 
 FIX = "Fix the feed, do not retrain; roll back if the answers hurt meanwhile."
 _FIX_QUIETLY = "Fix the feed, do not retrain; it can wait for working hours, since the predictions have not moved."
@@ -37,7 +41,7 @@ def alarms_in(report: DriftReport, stakes: Stakes | None = None) -> tuple[AlarmC
     harm = expected_harm(report.prediction, known)
     # The feature that matters most comes first among equally grave ones: it is the one that the others' stories name.
     moved.sort(key=lambda feature: known.importance.get(feature.name, 1.0) * feature.kl_lower, reverse=True)
-    found = [_feature_alarm(feature, harm, known) for feature in moved]
+    found = _grouped([_feature_alarm(feature, harm, known) for feature in moved], report)
     if report.schema is not None and report.schema.alarm:
         found.append(_schema_alarm(report.schema, harm))
     if prediction is not None:
@@ -49,7 +53,8 @@ def as_one_story(found: Sequence[AlarmChange]) -> tuple[AlarmChange, ...]:
     """The same alarms, the gravest first, where each that another one explains names it and is a note only.
 
     Moved predictions and worse outcomes are explained by the gravest broken feed; a feature's distribution by what its
-    rows show; one half of a swap by the other; requests without a key by the feature that is missing.
+    rows show; one half of a swap by the other; requests without a key by the feature that is missing, and features that
+    went missing together by one of them.
     """
     ranked = sorted(found, key=_rank)
     broken = {alarm.key: alarm for alarm in ranked if alarm.kind == "data.broken"}
@@ -105,6 +110,8 @@ def _same_fault(alarm: AlarmChange, broken: dict[str, AlarmChange]) -> AlarmChan
         return broken[f"rows/{name}"]
     if area == "rows" and alarm.kind != "data.broken":
         return broken.get(f"feature/{name}")
+    if alarm.lost_with is not None:
+        return broken.get(f"feature/{alarm.lost_with}")
     partner = broken.get(f"feature/{alarm.swapped_with}") if alarm.swapped_with is not None else None
     return partner if partner is not None and partner.key < alarm.key else None
 
@@ -127,6 +134,22 @@ def _feature_alarm(feature: FeatureDrift, harm: Harm, stakes: Stakes) -> AlarmCh
     )
 
 
+def _grouped(found: Sequence[AlarmChange], report: DriftReport) -> list[AlarmChange]:
+    """The alarms of features, where the gravest of those that went missing together tells of all of them."""
+    known = {alarm.key: alarm for alarm in found}
+    for group in lost_together(report.features, report.schema):
+        members = [known[key] for name in group.names if (key := f"feature/{name}") in known]
+        # Who tells must not change with the figures of the day: that would be told as news.
+        root = min(members, key=lambda alarm: (_rank(alarm), alarm.since, alarm.key))
+        name = root.key.partition("/")[2]
+        quiet = "; predictions have not moved" * (root.action == _FIX_QUIETLY)
+        so_far = SO_FAR * (SO_FAR in root.says)
+        says = f"{group.says}{so_far}; since {moment(group.since)}{quiet}"
+        told = {alarm.key: msgspec.structs.replace(alarm, lost_with=name) for alarm in members}
+        known |= told | {root.key: msgspec.structs.replace(root, says=says, since=group.since)}
+    return list(known.values())
+
+
 def _schema_alarm(schema: FeatureDrift, harm: Harm) -> AlarmChange:
     since = schema.since or 0.0
     says = schema.cause.says if schema.cause is not None else "requests are not built as in training"
@@ -147,6 +170,8 @@ def _prediction_alarm(
     broken = [feature for feature in moved if kind_of(feature) == "data.broken"]
     if broken:
         because = f"{_names(broken)}, whose feed is broken, explains it"
+    elif moved and stakes.shift is not None:
+        because = _shared(stakes.shift)
     elif moved:
         because = f"{_names(moved)} moved too and may explain it"
     else:
@@ -162,6 +187,19 @@ def _prediction_alarm(
         action=FIX if broken else _LOOK,
         since=since,
     )
+
+
+def _shared(shift: SharedShift) -> str:
+    """Which features the shift goes with. Features act together, so the shares are no parts of a whole."""
+    large = [name for name, share in shift.shares.items() if share >= _WORTH_TELLING][:_MOST_SHARES]
+    how = f"put back by rank on {shift.rows} kept rows"
+    if not large:
+        moved = " and ".join([*shift.shares][:_MOST_SHARES])
+        return f"{moved} moved too, which hardly explains it ({how}): the model or its labels may have changed"
+    told = ", ".join(f"{name} explains {min(shift.shares[name], 1.0):.0%} of it" for name in large)
+    if shift.together is None:
+        return f"{told} ({how})"
+    return f"{told}, the largest together {min(max(shift.together, 0.0), 1.0):.0%} ({how}; shares need not add up)"
 
 
 def _names(features: Sequence[FeatureDrift]) -> str:

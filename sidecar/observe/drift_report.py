@@ -51,7 +51,8 @@ def against_earlier(ruler: Ruler, judging: Judging, tolerance: float) -> dict[in
     sizes: dict[int, tuple[float, float]] = {}
     if known:
         before = {k: as_baseline(ruler.columns[k], earlier[k]) for k in known}
-        tests = TolerantTests([b.counts for b in before.values()], [ordered_cells(b) for b in before.values()])
+        rows = [b.counts for b in before.values()]
+        tests = TolerantTests(rows, [ordered_cells(b) for b in before.values()], apart=True)
         weighed = tests.padded([recent[k] / judging.columns[k].detector.overdispersion for k in known])
         tolerances = [tolerance_of(b, tolerance, natural=b.natural_variation) for b in before.values()]
         bounds = tests.kl_lower(weighed, LEVEL, [tolerance_of(b, 0.0, natural=0.0) for b in before.values()])

@@ -19,6 +19,7 @@ from sidecar.observe.severity import LIGHT
 from sidecar.records import Prediction
 from sidecar.reports import DriftReport, EstimatedQuality, FeatureDrift
 from sidecar.stats.cbpe import Performance, ScoreCounts, at_training, estimate, score_counts
+from sidecar.stats.support import share_alike, share_outside
 
 WINDOW_ROWS = 2_000
 _FLUSH_ROWS = 256
@@ -63,8 +64,13 @@ class QualityEstimate:
         live = self._before + self._newest
         if not live.n:
             return None
-        outside = features_outside(drift, importance)
-        found = estimate(calibration.counts, calibration.positives, live, features_outside=outside)
+        found = estimate(
+            calibration.counts,
+            calibration.positives,
+            live,
+            features_outside=features_outside(drift, importance),
+            features_alike=features_alike(drift, importance),
+        )
         trained = at_training(calibration.counts, calibration.positives, live)
         loss = None
         if found.accuracy is not None and trained.accuracy is not None:
@@ -111,15 +117,23 @@ def features_outside(drift: DriftReport | None, importance: Mapping[str, float])
 
     Features that the model hardly weighs are left out, where that is known.
     """
+    shares = (share_outside(feature.baseline_counts, feature.live_counts) for feature in _weighty(drift, importance))
+    return max(shares, default=0.0)
+
+
+def features_alike(drift: DriftReport | None, importance: Mapping[str, float]) -> float:
+    """The least share of training's rows that counts for recent ones, by one feature that moved for certain."""
+    moved = [feature for feature in _weighty(drift, importance) if feature.alarm]
+    return min((share_alike(feature.baseline_counts, feature.live_counts) for feature in moved), default=1.0)
+
+
+def _weighty(drift: DriftReport | None, importance: Mapping[str, float]) -> list[FeatureDrift]:
     features = drift.features if drift is not None else ()
-    weighty = [feature for feature in features if importance.get(feature.name, 1.0) >= LIGHT]
-    return max((_outside(feature) for feature in weighty), default=0.0)
-
-
-def _outside(feature: FeatureDrift) -> float:
-    live = sum(feature.live_counts)
-    pairs = zip(feature.baseline_counts, feature.live_counts, strict=False)
-    return sum(count for trained, count in pairs if not trained) / live if live else 0.0
+    return [
+        feature
+        for feature in features
+        if importance.get(feature.name, 1.0) >= LIGHT and len(feature.baseline_counts) == len(feature.live_counts)
+    ]
 
 
 def _values(found: Performance) -> dict[str, float]:

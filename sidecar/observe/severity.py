@@ -14,12 +14,14 @@ from typing import Literal
 
 import msgspec
 
-from sidecar.reports import FeatureDrift, Severity
+from sidecar.reports import FeatureDrift, Severity, SharedShift
 
 Harm = Literal["none", "unknown", "some", "grave"]
 
 # Nats by which predictions moved for certain: PSI would be above 0.1.
 GRAVE_KL = 0.05
+# Nats below which nobody needs to know that they moved: the tolerance that features have by default.
+SOME_KL = 0.005
 # Accuracy that is lost for certain.
 GRAVE_LOSS, SOME_LOSS = 0.05, 0.005
 # A feature with less than this share of the model's importance cannot do much by itself.
@@ -39,6 +41,7 @@ class Stakes(msgspec.Struct, frozen=True, kw_only=True):
         realised_loss: lower bound on how far the realised error lies above its reference; None while outcomes do not
             show that it does.
         whole_rows: what whole rows say, in a sentence, where predictions moved and no feature did; None: nothing.
+        shift: which moved features the predictions' shift goes with, where the champion was asked.
     """
 
     importance: Mapping[str, float] = {}
@@ -46,6 +49,7 @@ class Stakes(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     realised_loss: float | None = None
     whole_rows: str | None = None
+    shift: SharedShift | None = None
 
 
 def importance_shares(importance: Mapping[str, float | None]) -> dict[str, float]:
@@ -67,7 +71,7 @@ def expected_harm(prediction: FeatureDrift | None, stakes: Stakes) -> Harm:
     moved = prediction.kl_lower if prediction is not None else 0.0
     if (stakes.realised_loss or 0.0) > 0.0 or loss >= GRAVE_LOSS or moved >= GRAVE_KL:
         return "grave"
-    if loss >= SOME_LOSS or moved > 0.0 or (prediction is not None and prediction.alarm):
+    if loss >= SOME_LOSS or moved >= SOME_KL or (prediction is not None and prediction.alarm):
         return "some"
     if prediction is None or prediction.n < _FEWEST_ROWS or stakes.refused is not None:
         return "unknown"
@@ -85,6 +89,9 @@ def severity_of(feature: FeatureDrift, harm: Harm, stakes: Stakes, *, broken: bo
 
 
 def prediction_severity(harm: Harm, stakes: Stakes) -> Severity:
-    """How grave moved predictions are that no broken feature explains."""
+    """How grave moved predictions are that no broken feature explains.
+
+    Where they moved far and the estimator refuses, since inputs lie where training had none, nobody can vouch for them.
+    """
     lost = max(stakes.realised_loss or 0.0, stakes.estimated_loss or 0.0) >= GRAVE_LOSS
-    return "critical" if harm == "grave" and lost else "warning"
+    return "critical" if harm == "grave" and (lost or stakes.refused is not None) else "warning"

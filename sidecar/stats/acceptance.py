@@ -27,6 +27,7 @@ NEARLY_ALL = 0.95
 _WORTH_TELLING = 0.05
 _TOLD_TOGETHER = 2
 _SAME_RATIO = 0.06
+_GENERAL_RATIO = 0.2  # a factor read off a part of few rows is known no better
 _SAME_SPREAD = 0.03
 _SAME_MASSES = 0.02
 
@@ -36,7 +37,9 @@ class Candidate:
     """Something that may have happened. `cause` None: ordinary drift, a rival of every name.
 
     `masses`: share of rows in each cell if all switched; `atoms`: what training's values would be, where numeric;
-    `brief`: the name in a list of names; `weak`: the world itself may move so, too.
+    `brief`: the name in a list of names; `weak`: the world itself may move so, too; `general`: it says that something
+    of its kind happened and not what, so that whatever says more of the same kind is no contradiction;
+    `mixed`: what it costs that only a part of the rows switched, in ln n.
     """
 
     masses: Floats
@@ -45,6 +48,8 @@ class Candidate:
     brief: str = ""
     atoms: Floats | None = None
     weak: bool = False
+    general: bool = False
+    mixed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,13 @@ def scale_of(observed: Floats, trained_rows: int, tolerance: float) -> Scale:
 
 
 def fitted(candidates: Sequence[Candidate], observed: Floats, unchanged: Floats) -> list[Fit]:
-    """Every candidate with its best share; that only a part of the rows switched costs ln n."""
+    """Every candidate with its best share; that only a part of the rows switched costs ln n, `mixed` times."""
     masses = [candidate.masses for candidate in candidates]
     shares, mixed = fit_shares(observed, unchanged, masses)
     whole, part = deviance(observed, np.asarray(masses)), math.log(float(observed.sum()))
     fits: list[Fit] = []
     for candidate, share, lost, lost_whole in zip(candidates, shares, mixed, whole, strict=True):
-        cost = part if candidate.cause is not None else 0.0
+        cost = part * candidate.mixed if candidate.cause is not None else 0.0
         if lost_whole <= lost + cost:
             fits.append(Fit(candidate, 1.0, float(lost_whole), float(lost_whole) + candidate.penalty))
         else:
@@ -153,6 +158,9 @@ def same_meaning(one: Candidate, other: Candidate) -> bool:
     """
     if one.cause is None or other.cause is None:
         return False
+    general = one.general or other.general
+    if general and one.atoms is None and other.atoms is None:
+        return one.cause.kind == other.cause.kind
     if one.atoms is None or other.atoms is None or one.atoms.shape != other.atoms.shape:
         alike = float(np.abs(one.masses - other.masses).sum()) <= _SAME_MASSES
         return alike and one.cause.kind == other.cause.kind and one.cause.value == other.cause.value
@@ -160,7 +168,7 @@ def same_meaning(one: Candidate, other: Candidate) -> bool:
     size = 0.5 * (np.abs(one.atoms) + np.abs(other.atoms))
     spread = float(np.subtract(*np.quantile(one.atoms, [0.75, 0.25])))
     ratio = float(np.median(apart[size > 0] / size[size > 0])) if np.any(size > 0) else 0.0
-    return ratio <= _SAME_RATIO or float(np.median(apart)) <= _SAME_SPREAD * spread
+    return ratio <= (_GENERAL_RATIO if general else _SAME_RATIO) or float(np.median(apart)) <= _SAME_SPREAD * spread
 
 
 def _named(best: Fit, near: Sequence[Fit], explained: float) -> Cause:
@@ -168,7 +176,8 @@ def _named(best: Fit, near: Sequence[Fit], explained: float) -> Cause:
     if cause is None:
         raise ValueError("ordinary drift has no name")
     ranked = sorted(near, key=lambda fit: fit.score)
-    told = {fit.candidate.brief: None for fit in ranked if fit.candidate.brief not in ("", best.candidate.brief)}
+    others = (fit.candidate for fit in ranked if not fit.candidate.general)  # what says less is no other name
+    told = {other.brief: None for other in others if other.brief not in ("", best.candidate.brief)}
     as_well = f"; {' or '.join([*told][:_TOLD_TOGETHER])} fits as well" if told else ""
     return msgspec.structs.replace(
         cause,

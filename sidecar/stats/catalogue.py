@@ -20,6 +20,7 @@ from sidecar.stats.units import TEMPERATURES, UNITS
 
 Floats = NDArray[np.float64]
 
+OTHER_END = "other end"
 # The share of a baseline for which a function must be defined before it can be what happened.
 _DEFINED = 0.8
 
@@ -107,9 +108,9 @@ def transforms_for(quantiles: Floats, figures: Figures | None = None) -> tuple[T
         for least, most, factor, offset, story in TEMPERATURES
     ]
     if low >= 0 and high <= 1:
-        listed.append(Transform("affine", -1.0, 1.0, "a share counted from the other end"))
+        listed.append(Transform("affine", -1.0, 1.0, "a share counted from the other end", name=OTHER_END))
     elif low >= 0 and high <= 100:
-        listed.append(Transform("affine", -1.0, 100.0, "a percentage counted from the other end"))
+        listed.append(Transform("affine", -1.0, 100.0, "a percentage counted from the other end", name=OTHER_END))
     listed += _scalers(quantiles, figures or Figures.of_quantiles(quantiles))
     listed += _functions(quantiles)
     return tuple(listed)

@@ -21,6 +21,7 @@ from sidecar.reports import Cause
 from sidecar.stats.acceptance import Candidate, Fit, accepted, fitted, scale_of
 from sidecar.stats.mixture_fit import deviance
 from sidecar.stats.spelling import SPELLINGS
+from sidecar.stats.text_forms import common_form, form_of
 
 Floats = NDArray[np.float64]
 
@@ -29,11 +30,16 @@ MOST_UNSEEN = 16
 _ROWS_MATCHED = 50
 _LEAST_KL = 0.05
 _GONE = 0.2
+_LEAST_COLLAPSED = 0.1  # a few rare ones come and go by themselves
 _MOST_VALUES = 5
 _SMOOTHING = 0.05
 _ATOMS = 512
 _FILLERS = frozenset({"", "?", "-", "-1", "0", "na", "n/a", "nan", "none", "null", "other", "unknown", "missing"})
 _TAIL, _REST = -2, -1
+_MOST_SPELLED = 0.9
+_NAMELESS = "\0"
+_ALL_GONE = 0.95
+_PROFILES_APART = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,14 @@ class Categories:
     live_unseen: int = 0
 
     @cached_property
+    def told(self) -> tuple[tuple[str, int], ...]:
+        """Unseen texts whose rows are known; where there may be more texts than are named, nobody knows any."""
+        return self.unseen if len(self.unseen) < MOST_UNSEEN else ()
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Texts with a cell of their own: known categories, then unseen ones."""
-        return (*self.categories, *(text for text, _ in self.unseen))
+        return (*self.categories, *(text for text, _ in self.told))
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -68,7 +79,7 @@ class Categories:
     @cached_property
     def observed(self) -> Floats:
         """Live rows: by name, in the tail, unseen ones without a name."""
-        told = np.array([rows for _, rows in self.unseen], dtype=np.float64)
+        told = np.array([rows for _, rows in self.told], dtype=np.float64)
         if told.size and told.sum() > 0:
             told *= self.live_unseen / told.sum()
         rest = self.live_unseen - told.sum()
@@ -77,7 +88,7 @@ class Categories:
     @cached_property
     def before(self) -> Floats:
         """Training's shares in the same cells, not smoothed."""
-        rows = np.array([*self.trained, *[0] * len(self.unseen), self.trained_tail, self.trained_unseen], np.float64)
+        rows = np.array([*self.trained, *[0] * len(self.told), self.trained_tail, self.trained_unseen], np.float64)
         shares: Floats = rows / max(rows.sum(), 1.0)
         return shares
 
@@ -112,6 +123,7 @@ def name_recode(columns: Categories, *, tolerance: float) -> Cause | None:
         *_permuted(columns),
         *_collapsed(columns),
         *_filled(columns),
+        *_of_another_form(columns),
     ]
     rows = sum(columns.trained) + columns.trained_tail + columns.trained_unseen
     scale = scale_of(observed, rows, tolerance)
@@ -134,9 +146,11 @@ def _spelled(columns: Categories) -> Iterator[Candidate]:
         came = {known[form(text)]: text for text, _ in columns.unseen if form(text) in known}
         if not came or came in found:
             continue
+        if not columns.told and len(came) < _MOST_SPELLED * len(columns.unseen):
+            continue  # how often each came is not known, so they have to speak by their number
         found.append(came)
         # Beyond the unseen texts that have a name, a respelled one is among those without.
-        unnamed = "" if len(columns.unseen) >= MOST_UNSEEN else None
+        unnamed = None if columns.told else _NAMELESS
         yield _candidate(columns, _renaming(came, unnamed), f"categories come {says}", came)
 
 
@@ -159,6 +173,44 @@ def _coded(columns: Categories) -> Iterator[Candidate]:
         if any(text in columns.place for text in came.values()):
             says = f"names come as their numbers in alphabetical order, from {first}"
             yield _candidate(columns, _renaming(came), says, came)
+
+
+def _of_another_form(columns: Categories) -> Iterator[Candidate]:
+    """Numbers where words were, or keys, or dates: another coding, whichever text stands for which.
+
+    A world that brings categories of another form brings them beside the others. So either nothing else comes any
+    more, or the new ones are as many, and spread over the rows, as training's were.
+    """
+    now = common_form(columns.unseen)
+    known = [(text, float(rows)) for text, rows in zip(columns.categories, columns.trained, strict=True)]
+    known += [(text, columns.trained_tail / len(columns.tail)) for text in columns.tail]
+    was = common_form(known)
+    if now is None or was is None or now == was or len(columns.unseen) < 2:
+        return
+    if any(form_of(text) == now for text, _ in known):
+        return
+    unseen, n = columns.live_unseen, float(columns.observed.sum())
+    if unseen < _ALL_GONE * n and not _alike_spread(columns):
+        return
+    masses = columns.observed.copy()
+    masses[: len(columns.categories)] = masses[_TAIL] = 0.0
+    says = f"categories come as {now} instead of {was}"
+    cause = Cause(kind="recode", says=says, values=tuple(text for text, _ in columns.unseen[:_MOST_VALUES]))
+    penalty = len(columns.unseen) * math.log(n)
+    yield Candidate(_smoothed(masses / masses.sum()), penalty, cause, brief=says, general=True)
+
+
+def _alike_spread(columns: Categories) -> bool:
+    """Whether unseen texts share their rows as training's did, sorted by size; by their number if rows are unknown."""
+    known = len(columns.categories) + len(columns.tail)
+    if not columns.told:
+        return known >= MOST_UNSEEN
+    trained = sorted(columns.trained, reverse=True)
+    trained_shares = np.array([*trained, *[0] * len(columns.told)], dtype=np.float64) / max(sum(trained), 1)
+    rows = np.sort(np.array([rows for _, rows in columns.told], dtype=np.float64))[::-1]
+    live_shares = np.zeros(trained_shares.size)
+    live_shares[: rows.size] = rows / max(float(rows.sum()), 1.0)
+    return 0.5 * float(np.abs(trained_shares - live_shares).sum()) <= _PROFILES_APART
 
 
 def _permuted(columns: Categories) -> Iterator[Candidate]:
@@ -188,7 +240,7 @@ def _collapsed(columns: Categories) -> Iterator[Candidate]:
     live, trained = columns.observed / n, columns.before
     gone = [i for i in range(known) if live[i] < _GONE * trained[i] and trained[i] * n >= 10]
     gainer = int(np.argmax((live - trained)[: len(columns.names)]))
-    if len(gone) < 2 or gainer in gone:
+    if len(gone) < 2 or gainer in gone or trained[gone].sum() < _LEAST_COLLAPSED:
         return
     lost, to = {columns.categories[i] for i in gone}, columns.names[gainer]
     came = dict.fromkeys(sorted(lost), to)

@@ -44,8 +44,10 @@ def proportion_interval(successes: int, n: int, alpha: float = 0.05) -> tuple[fl
     return lower, upper
 
 
-def risk_log_e(errors: int, n: int, limit: float) -> float:
+def risk_log_e(errors: float, n: int, limit: float) -> float:
     """Log of E against "the error rate is at or under `limit`"; the alternative is uniform above the limit.
+
+    Also for summed losses from 0 to 1 each, for which it is smaller than for as many errors.
 
     `E = integral over p > limit of (p/limit)^k ((1-p)/(1-limit))^(n-k) dp / (1 - limit)`.
 
@@ -71,6 +73,6 @@ def _edge(outside: float, inside: float, refuted: Callable[[float], bool]) -> fl
     return outside
 
 
-def _check(successes: int, n: int) -> None:
+def _check(successes: float, n: int) -> None:
     if n < 0 or not 0 <= successes <= n:
         raise ValueError(f"cannot have {successes} out of {n}")

@@ -32,6 +32,8 @@ class EDetectors:
         self.tests = TolerantTests(
             [detector.baseline for detector in self._detectors],
             [detector.ordered for detector in self._detectors],
+            apart=True,
+            gaps=[detector.gaps for detector in self._detectors],
         )
         self._tolerances = np.asarray([detector.tolerance for detector in self._detectors], dtype=np.float64)
 

@@ -19,13 +19,16 @@ Floats = NDArray[np.float64]
 class TolerantTest:
     """The parts of the e-process that depend on the baseline alone, worked out once (counts of shape (B,)).
 
-    `ordered`: how many of the first cells ascend; see `TolerantTests`.
+    `ordered`: how many of the first cells ascend; `apart`: whether to bet on single cells; `gaps`: a tolerance of
+    the last two cells alone; see `TolerantTests`.
     """
 
-    def __init__(self, baseline: ArrayLike, ordered: int = 0) -> None:
+    def __init__(
+        self, baseline: ArrayLike, ordered: int = 0, *, apart: bool = False, gaps: float | None = None
+    ) -> None:
         self.baseline = np.asarray(baseline, dtype=np.float64)
         self.ordered = ordered
-        self._tests = TolerantTests([self.baseline], [ordered])
+        self._tests = TolerantTests([self.baseline], [ordered], apart=apart, gaps=[gaps])
         self.cells = self._tests.cells[0]
 
     def log_e(self, live: ArrayLike, tolerance: float) -> Floats:
@@ -39,6 +42,23 @@ class TolerantTest:
     def kl_lower(self, live: ArrayLike, alpha: float, floor: float) -> float:
         """See `kl_lower` of this module; `live` has shape (B,)."""
         return float(self._tests.kl_lower(np.asarray(live)[None], alpha, floor)[0])
+
+
+def kl_estimate(live: ArrayLike, baseline: ArrayLike) -> float:
+    """KL(p0||p) in nats as live counts (shape (B,)) show it, less what chance adds; no bound, and may be negative.
+
+    Half a row is added to each cell that the baseline fills, so that it is finite; (B-1)/(2n) is what chance adds.
+
+    >>> round(kl_estimate([900, 100], [500, 500]), 2), kl_estimate([52, 48], [500, 500]) < 0
+    (0.51, True)
+    """
+    counts, rows = np.asarray(live, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    filled = rows > 0
+    p0, n, cells = rows[filled] / rows.sum(), float(counts.sum()), int(np.count_nonzero(filled))
+    if not n:
+        return 0.0
+    p = (counts[filled] + 0.5) / (n + 0.5 * cells)
+    return float(np.sum(p0 * np.log(p0 / p))) - (cells - 1) / (2.0 * n)
 
 
 def log_e(live: ArrayLike, baseline: ArrayLike, tolerance: float) -> float:

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.stats.mixture_fit import LiveCounts
+from sidecar.stats.mixture_fit import LiveCounts, lattice_key
 
 Floats = NDArray[np.float64]
 
 MIDDLE_HALF: Floats = np.linspace(0.25, 0.75, 21)
 _BINS_AN_OCTAVE = 16
-_LEAST_SHARE = 0.05
+_LEAST_SHARE, _MOST_SHARE = 0.05, 0.95
+_FEWEST_MOVED = 30
 _LEAST_CROSSED = 1e-9
 _PEAKS = 2
 _ROUND_BINS = 6  # a second peak nearer than this is the first one's shoulder
@@ -41,15 +42,47 @@ def free_factor(trained: Floats, live: LiveCounts) -> tuple[float | None, float]
     return math.exp(float(np.median(logs - np.log(np.abs(before))))), max(1.25 * spread / math.sqrt(live.n), 0.002)
 
 
+def line_between(before: Floats, after: Floats) -> tuple[float, float] | None:
+    """Factor and offset of the ascending line that makes the middle-half quantiles of one into those of the other."""
+    width, half = float(before[-1] - before[0]), float(after[-1] - after[0])
+    if width <= 0 or half <= 0:
+        return None
+    factor = half / width
+    return factor, float(np.median(after)) - factor * float(np.median(before))
+
+
+def moved_quantiles(trained: Floats, live: LiveCounts, unchanged: Floats, levels: Floats) -> Floats | None:
+    """Quantiles of the rows that moved, where others stayed; None where too few moved to tell.
+
+    Rows that moved are those of live - (1 - w) baseline, key by key, with the smallest w that leaves no cell far
+    below zero: right where they went to places that training hardly had.
+    """
+    share = moved_share(live, unchanged)
+    if share < _LEAST_SHARE or share * live.n < _FEWEST_MOVED or share > _MOST_SHARE:
+        return None
+    keys, start = np.unique(live.keys, return_index=True)
+    rows = np.add.reduceat(live.counts, start)
+    was = np.searchsorted(np.sort(lattice_key(trained, live.coarsening)), np.append(keys, keys[-1] + 1))
+    left = np.maximum(rows - (1.0 - share) * live.n * np.diff(was) / trained.size, 0.0)
+    if left.sum() <= 0.0:
+        return None
+    values: Floats = live.values[start][np.searchsorted(np.cumsum(left) / left.sum(), levels).clip(max=keys.size - 1)]
+    return values
+
+
+def moved_share(live: LiveCounts, unchanged: Floats) -> float:
+    """The smallest share of rows that must have moved: in few cells there are fewer than the rest would leave."""
+    return 1.0 - float(np.quantile(live.observed() / live.n / unchanged, 0.1))
+
+
 def mixture_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Iterator[tuple[float, float]]:
     """Factors of the rows that moved, where others stayed: the highest peaks, refined, each with its error.
 
     The residual is live - (1 - w) baseline with the smallest w that leaves no cell far below zero.
     """
-    observed = live.observed() / live.n
-    share = 1.0 - float(np.quantile(observed / unchanged, 0.1))
+    share = moved_share(live, unchanged)
     moved = share * live.n
-    if share < _LEAST_SHARE or moved < 30:
+    if share < _LEAST_SHARE or moved < _FEWEST_MOVED:
         return
     lines = [(_octaves(live.values[live.values > 0]), live.counts[live.values > 0], _octaves(trained[trained > 0]))]
     lines += [(_octaves(-live.values[live.values < 0]), live.counts[live.values < 0], _octaves(-trained[trained < 0]))]

@@ -62,6 +62,12 @@ class LiveCounts:
         values: Floats = np.interp(share, reached, self.values)
         return values
 
+    def quantile_at(self, share: Floats) -> Floats:
+        """The values that stand there, none between two of them."""
+        place = np.searchsorted(np.cumsum(self.counts) / self.n, share).clip(max=self.values.size - 1)
+        values: Floats = self.values[place]
+        return values
+
     def observed(self) -> Floats:
         """Rows in each evaluation cell."""
         cell = np.searchsorted(self.edges, self.keys, side="left")
@@ -74,18 +80,28 @@ class LiveCounts:
 
     def masses(self, atoms: Floats) -> Floats:
         """Share of equal-mass atoms in each cell, smoothed (shape (C, J) gives (C, cells))."""
+        return smoothed(self.shares(atoms), atoms.shape[1])
+
+    def shares(self, atoms: Floats) -> Floats:
+        """Share of equal-mass atoms in each cell, as it is."""
         # One part in 10^9 outwards: a product one bit under a round number still reaches its cell.
         keys = lattice_key(np.nan_to_num(atoms * (1.0 + 1e-9)), self.coarsening)
         cell = np.searchsorted(self.edges, keys, side="left") + self.cells * np.arange(len(atoms))[:, None]
         found = np.bincount(cell.ravel(), minlength=self.cells * len(atoms)).reshape(-1, self.cells)
-        masses: Floats = (found + _SMOOTHING) / (atoms.shape[1] + _SMOOTHING * self.cells)
-        return masses
+        shares: Floats = found / atoms.shape[1]
+        return shares
 
     def mass_of_key(self, key: int) -> Floats:
         """All mass in the cell of one lattice key, smoothed like `masses`."""
         mass = np.full(self.cells, 1e-4 / self.cells)
         mass[int(np.searchsorted(self.edges, key, side="left"))] += 1.0 - 1e-4
         return mass
+
+
+def smoothed(shares: Floats, rows: int) -> Floats:
+    """Shares of so many rows in cells (shape (..., cells)), none of them zero."""
+    masses: Floats = (rows * shares + _SMOOTHING) / (rows + _SMOOTHING * shares.shape[-1])
+    return masses
 
 
 def live_counts(values: Floats, counts: Floats, coarsening: int) -> LiveCounts:

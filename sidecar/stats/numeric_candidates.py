@@ -16,23 +16,36 @@ from numpy.typing import NDArray
 
 from sidecar.reports import Cause
 from sidecar.stats.acceptance import Candidate
-from sidecar.stats.catalogue import Figures, Transform, function, transforms_for
-from sidecar.stats.free_scale import MIDDLE_HALF, free_factor, mixture_factors
-from sidecar.stats.mixture_fit import LiveCounts, lattice_key
+from sidecar.stats.catalogue import OTHER_END, Figures, Transform, function, transforms_for
+from sidecar.stats.free_lines import free_lines
+from sidecar.stats.free_scale import MIDDLE_HALF, free_factor, line_between, mixture_factors
+from sidecar.stats.mixture_fit import LiveCounts, lattice_key, smoothed
+from sidecar.stats.reweighting import reweighted
 
 Floats = NDArray[np.float64]
 
-RARE_PENALTY = 4.0
+# What a name costs before the data speak: a prior, from how often pipelines do such things by mistake. In units of
+# ln n, as if it had so many free parameters more than it has, two of which are the margin that a name must win by.
+RARE_PENALTY = 6.0  # nats of deviance, not ln n: units that few columns have
+SELDOM = 3.0
+FREE = 2.0
+FREE_LINE = 3.0
+SCALED_ANEW = 2.5
+POPULATIONS = 4.0  # that part of the rows moved by less than the column's width: so do two populations that mix anew
+LARGE_MOVE = 4.0  # an ordinary shift by more than the column's own width: rare in the world, but not impossible
 FILLERS = (0.0, -1.0, 1.0, 99.0, -99.0, 999.0, -999.0, 9999.0, -9999.0, 99999.0, -99999.0)
 # Functions and scalers that pipelines seldom apply by mistake, and that now and then land where a unit does.
 UNCOMMON = frozenset(
     {
         "log2", "exp10", "exp2", "sqrt", "square", "reciprocal",
-        "not standardised", "by the variance", "not centred", "centred", "min-max to ±1", "not min-max", "robust",
+        "not standardised", "by the variance", "not centred", "min-max to ±1", "not min-max", "robust",
     }
 )  # fmt: skip
 _LEAST_CONSTANT = 0.05
+_ALL = 0.99
 _LEAST_CUT = 0.02
+_SMALL_FACTOR = 9.0
+_COMMONLY, _STRETCHED = 1.55, 4.0
 _FREE = 2.5
 _AROUND = tuple(2.0 ** (step / 64) for step in range(-6, 7))
 
@@ -51,12 +64,49 @@ def candidates_for(
         *_swaps(trained, others, live),
         *_ordinary(trained, live),
     ]
+    observed, log_n = live.observed(), math.log(live.n)
     masses = live.masses(np.asarray([atoms for atoms, _, _ in made]))
     moved = [
-        Candidate(share, penalty, cause, _brief(cause), atoms)
+        Candidate(
+            masses=share,
+            penalty=penalty,
+            cause=cause,
+            brief=_brief(cause),
+            atoms=atoms,
+            # A factor read off the data is known to some per cent: a unit that is near is no contradiction.
+            general=cause is not None and cause.kind == "scale" and not _brief(cause),
+            mixed=_mixed(cause, trained, atoms),
+        )
         for (atoms, penalty, cause), share in zip(made, masses, strict=True)
     ]
-    return [*moved, *_constants(trained, figures, live, frequent)]
+    known = live.shares(trained[None, :])[0]
+    mixes = [
+        Candidate(smoothed(mass, trained.size), degree * log_n, None) for degree, mass in reweighted(observed, known)
+    ]
+    return [*moved, *mixes, *_constants(trained, figures, live, frequent)]
+
+
+def _mixed(cause: Cause | None, trained: Floats, atoms: Floats) -> float:
+    """What it costs, in ln n, that only a part of the rows switched."""
+    if cause is None or cause.kind in ("sign", "swap") or not _overlap(trained, atoms):
+        return 1.0
+    return POPULATIONS if cause.kind in ("scale", "affine") else 2.0
+
+
+def is_small(cause: Cause, trained: Floats, atoms: Floats) -> bool:
+    """Whether values may well lie so by themselves: moved by less than about the column's own width."""
+    if cause.kind in ("sign", "swap"):
+        return False
+    if cause.kind == "scale" and cause.factor is not None:
+        return 1 / _SMALL_FACTOR < cause.factor < _SMALL_FACTOR
+    return _overlap(trained, atoms)
+
+
+def _overlap(trained: Floats, atoms: Floats) -> bool:
+    spread, made = (float(np.subtract(*np.quantile(column, [0.75, 0.25]))) for column in (trained, atoms))
+    if not spread / _SMALL_FACTOR < made < spread * _SMALL_FACTOR:
+        return False
+    return abs(float(np.median(atoms) - np.median(trained))) < 2.0 * spread
 
 
 Made = tuple[Floats, float, Cause | None]
@@ -83,52 +133,41 @@ def _transforms(
     trained: Floats, figures: Figures, live: LiveCounts, unchanged: Floats, frequent: Sequence[float] | None
 ) -> Iterator[Made]:
     log_n = math.log(live.n)
-    free, error = free_factor(trained, live)
-    listed = list(transforms_for(trained, figures))
-    for transform in listed:
+    for transform in transforms_for(trained, figures):
         atoms = _pushed(transform.apply(trained))
         if not atoms.size:
             continue
         if transform.kind == "function" and atoms[0] == atoms[-1] and trained[0] != trained[-1]:
             continue  # all the same value: that is a constant, whatever function it went through
-        penalty = 3.0 * log_n if transform.name in UNCOMMON else RARE_PENALTY if transform.rare else 0.0
-        yield atoms, penalty, cause_of(transform)
+        yield atoms, _prior(transform, log_n), cause_of(transform)
     for transform in _cuts(trained, live, frequent):
         yield _pushed(transform.apply(trained)), log_n, cause_of(transform)
-    scales = [transform.factor for transform in listed if transform.kind == "scale"]
-    for factor in _free_factors(trained, live, unchanged, scales, (free, error)):
+    for factor in _free_factors(trained, live, unchanged):
         told = Transform("scale", float(f"{factor:.3g}"), story="no common unit")
-        yield factor * trained, 2.0 * log_n, cause_of(told)
-    yield from _free_line(trained, live)
+        yield factor * trained, FREE * log_n, cause_of(told)
+    for transform, atoms in free_lines(trained, figures, live, unchanged):
+        yield atoms, (SCALED_ANEW if transform.kind == "scaler" else FREE_LINE) * log_n, cause_of(transform)
 
 
-def _free_factors(
-    trained: Floats, live: LiveCounts, unchanged: Floats, scales: Sequence[float], whole: tuple[float | None, float]
-) -> Iterator[float]:
-    """Factors read off the data that no listed unit is near: for all rows, and around those of the rows that moved."""
-    readings = [(*whole, (1.0,)), *((*peak, _AROUND) for peak in mixture_factors(trained, live, unchanged))]
-    for factor, error, around in readings:
-        if factor is None or not 0.0 < factor < math.inf or 1 / _FREE < factor < _FREE:
-            continue
-        near = max(0.01, 3.0 * error) + math.log(max(around))
-        if any(abs(math.log(factor / known)) <= near for known in scales):
-            continue  # it snaps to a unit that is listed already
-        yield from (factor * step for step in around)
+def _prior(transform: Transform, log_n: float) -> float:
+    """What a listed transform costs."""
+    if transform.name == OTHER_END:
+        return LARGE_MOVE * log_n  # values that lie alike on both sides are turned round by a mere shift, too
+    if transform.name in UNCOMMON:
+        return SELDOM * log_n
+    return RARE_PENALTY if transform.rare else 0.0
 
 
-def _free_line(trained: Floats, live: LiveCounts) -> Iterator[Made]:
-    """Any line through the middle-half quantile pairs, where no ordinary change would make it."""
-    before, after = np.quantile(trained, MIDDLE_HALF), live.quantile(MIDDLE_HALF)
-    width, half = float(before[-1] - before[0]), float(after[-1] - after[0])
-    if width <= 0 or half <= 0:
-        return
-    factor = half / width
-    offset = float(np.median(after)) - factor * float(np.median(before))
-    # A line through the origin is a scale, and one that stretches little is what a season does.
-    if 1 / 4 < factor < 4 or abs(offset) < 0.05 * abs(float(np.median(after))):
-        return
-    told = Transform("affine", float(f"{factor:.3g}"), float(f"{offset:.3g}"), story="no known conversion")
-    yield factor * trained + offset, 3.0 * math.log(live.n), cause_of(told)
+def _free_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Iterator[float]:
+    """Factors read off the data, listed units or not: for all rows, and around those of the rows that moved.
+
+    A unit that is near has the smaller penalty, and so keeps its name unless the data refuse it.
+    """
+    whole, _ = free_factor(trained, live)
+    readings = [(whole, (1.0,)), *((peak, _AROUND) for peak, _ in mixture_factors(trained, live, unchanged))]
+    for factor, around in readings:
+        if factor is not None and 0.0 < factor < math.inf and not 1 / _FREE < factor < _FREE:
+            yield from (factor * step for step in around)
 
 
 def _cuts(trained: Floats, live: LiveCounts, frequent: Sequence[float] | None) -> Iterator[Transform]:
@@ -139,6 +178,8 @@ def _cuts(trained: Floats, live: LiveCounts, frequent: Sequence[float] | None) -
         if live.counts[inside].sum() < _LEAST_CUT * live.n or live.keys[0] == live.keys[-1]:
             continue
         exact = [value for value in frequent or () if _key(value, live) == key]
+        if frequent is not None and not exact:
+            continue  # many values lie there: nothing was cut to one
         limit = exact[0] if exact else float(live.values[index])
         beyond = float(np.mean(trained > limit) if index else np.mean(trained < limit))
         if beyond >= _LEAST_CUT:
@@ -162,7 +203,8 @@ def _constants(
     centre = {"training's mean": figures.mean, "training's median": float(np.median(trained))}
     distinct, start = np.unique(live.keys, return_index=True)
     shares = np.add.reduceat(live.counts, start) / live.n
-    for index in np.argsort(-shares)[:3]:
+    # All of them: where values are narrow a few cells of the histogram hold most rows, and a filler comes after those.
+    for index in np.argsort(-shares):
         key, share = int(distinct[index]), float(shares[index])
         if share < _LEAST_CONSTANT:
             return
@@ -173,6 +215,8 @@ def _constants(
         value = near[0] if near else float(live.values[start[index]])
         same = trained == value if exact else lattice_key(trained, live.coarsening) == key
         before, filler = float(np.mean(same)), value in FILLERS
+        if share < _ALL and float(np.mean(lattice_key(trained, live.coarsening) == key)) - before >= _LEAST_CONSTANT:
+            continue  # training's other values lie in that cell as well: how many rows hold this one is not known
         if not (before < 0.01 or (filler and share >= 0.5 and before < 0.25)):
             continue
         name = next((name for name, middle in centre.items() if math.isclose(value, middle, rel_tol=1e-6)), "one value")
@@ -191,26 +235,26 @@ def _ordinary(trained: Floats, live: LiveCounts) -> Iterator[Made]:
     middle, half = float(np.median(trained)), float(np.subtract(*np.quantile(trained, [0.75, 0.25])))
     atoms = [trained + step * half for step in (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)]
     atoms += [middle + factor * (trained - middle) for factor in (0.7, 0.85, 1.2, 1.4)]
-    atoms += _ordinary_line(trained, live.quantile(MIDDLE_HALF), half)
+    for line, large in _ordinary_line(trained, live.quantile(MIDDLE_HALF), half):
+        yield line, LARGE_MOVE * math.log(live.n) * large, None
     if trained[0] > 0 and live.values[0] > 0:
         logs = np.log(trained)
         width = float(np.subtract(*np.quantile(logs, [0.75, 0.25])))
-        atoms += [np.exp(line) for line in _ordinary_line(logs, np.log(live.quantile(MIDDLE_HALF)), min(width, 0.4))]
+        lines = _ordinary_line(logs, np.log(live.quantile(MIDDLE_HALF)), min(width, 0.4))
+        atoms += [np.exp(line) for line, large in lines if not large]
         atoms += [trained * math.exp(step) for step in (-0.3, -0.2, -0.1, 0.1, 0.2, 0.3)]
     for changed in atoms:
         yield changed, 0.0, None
 
 
-def _ordinary_line(trained: Floats, live_middle: Floats, reach: float) -> Iterator[Floats]:
-    """Trained atoms on the line through the middle-half quantile pairs, if that is an ordinary change."""
-    before = np.quantile(trained, MIDDLE_HALF)
-    width = float(before[-1] - before[0])
-    if width <= 0:
+def _ordinary_line(trained: Floats, live_middle: Floats, reach: float) -> Iterator[tuple[Floats, bool]]:
+    """Trained atoms on the line through the middle-half quantile pairs, and whether that is a large move."""
+    line = line_between(np.quantile(trained, MIDDLE_HALF), live_middle)
+    if line is None or not 1 / _STRETCHED <= line[0] <= _STRETCHED:
         return
-    factor = float(live_middle[-1] - live_middle[0]) / width
-    shift = float(np.median(live_middle) - np.median(before))
-    if 1 / 1.55 <= factor <= 1.55 and abs(shift) <= reach:
-        yield factor * (trained - float(np.median(before))) + float(np.median(live_middle))
+    factor, offset = line
+    shift = float(np.median(live_middle) - np.median(np.quantile(trained, MIDDLE_HALF)))
+    yield factor * trained + offset, abs(shift) > reach or not 1 / _COMMONLY <= factor <= _COMMONLY
 
 
 def _brief(cause: Cause | None) -> str:

@@ -31,7 +31,7 @@ class Degradation:
     degraded: bool
 
 
-def rate_lower(errors: int, n: int, alpha: float = 0.01) -> float:
+def rate_lower(errors: float, n: int, alpha: float = 0.01) -> float:
     """Lower bound of a rate, valid at every look with probability 1 - alpha: the largest limit that is rejected.
 
     >>> rate_lower(0, 0), round(rate_lower(30, 1_000), 3)

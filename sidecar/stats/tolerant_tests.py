@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlogy
 
+from sidecar.stats.apart import STEPS, apart_cells, apart_norms
 from sidecar.stats.tilts import TILTS, tilt_scores
 
 Floats = NDArray[np.float64]
@@ -37,13 +38,23 @@ class TolerantTests:
     One baseline a column: counts of shape (B_k,). Live counts are padded with zeros to the most cells of any
     column, B. Counts may be fractions (rows that depend on each other are counted as fewer). `ordered`: how many of a
     column's first cells ascend; where there are three or more, half of the stake bets on simple moves of these.
+    `apart`: half of the other half bets that one cell changed and the rest kept their proportions (see `apart`).
+    `gaps`: for some columns, a tolerance of their own for the shares of the last two cells (missing, wrong type): half
+    of the stake is then on leaving that ball, so that a feature that varies much by nature may not lose its values.
 
     >>> tests = TolerantTests([[500, 500], [100, 300, 600]])
     >>> tests.log_e([[[900, 100, 0]], [[100, 300, 600]]], [0.005, 0.01]).round(1).tolist()
     [[266.6], [-0.6]]
     """
 
-    def __init__(self, baselines: Sequence[ArrayLike], ordered: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        baselines: Sequence[ArrayLike],
+        ordered: Sequence[int] | None = None,
+        *,
+        apart: bool = False,
+        gaps: Sequence[float | None] | None = None,
+    ) -> None:
         rows = [_baseline(counts) for counts in baselines]
         self.cells = tuple(int(row.size) for row in rows)
         width = max(self.cells, default=1)
@@ -69,6 +80,21 @@ class TolerantTests:
             cells = self.cells[column]
             scores, self._norms[:, column] = tilt_scores(prior[:cells, column], ascending[column])
             self._scores[:cells, :, column] = scores.T
+        alone = [apart_cells(row, first) if apart else () for row, first in zip(rows, ascending, strict=True)]
+        self._apart_sizes = np.array([len(cells) for cells in alone], dtype=np.int64)
+        most = int(self._apart_sizes.max(initial=0))
+        self._apart_cells = np.zeros((most, len(rows)), dtype=np.int64)
+        # Where a column has fewer cells, so unlikely that it adds nothing.
+        self._apart_norms = np.full((most, STEPS.size, len(rows)), 1e100)
+        for column, cells_apart in enumerate(alone):
+            self._apart_cells[: len(cells_apart), column] = cells_apart
+            self._apart_norms[: len(cells_apart), :, column] = apart_norms(prior[list(cells_apart), column])
+
+        tight = [number for number, nats in enumerate(gaps or ()) if nats is not None]
+        self._with_gaps = np.asarray(tight, dtype=np.int64)
+        self._last = np.asarray([self.cells[number] - 1 for number in tight], dtype=np.int64)
+        self._gap_tolerances = np.asarray([nats for nats in gaps or () if nats is not None], dtype=np.float64)
+        self._gaps = TolerantTests([_gaps(rows[number]) for number in tight], apart=apart) if tight else None
 
     @property
     def width(self) -> int:
@@ -101,7 +127,18 @@ class TolerantTests:
             column, rows = some // ages, np.ascontiguousarray(flat[some].T)
             best = self._log_best_inside(rows, column, tolerances[column])
             answer[some] = self._log_mixture(rows, column) - best
-        return answer.reshape(columns, ages)
+        answer = answer.reshape(columns, ages)
+        if self._gaps is not None:
+            coarse = self._gaps.log_e(self._in_gaps(counts[self._with_gaps]), self._gap_tolerances)
+            answer[self._with_gaps] = np.logaddexp(answer[self._with_gaps], coarse) - np.log(2.0)
+        return answer
+
+    def _in_gaps(self, counts: Floats) -> Floats:
+        """Counts of rows with a value, without, and with a wrong one, of the columns with gaps (shape (G, A, 3))."""
+        place = np.arange(len(counts))
+        missing, wrong = counts[place, :, self._last - 1], counts[place, :, self._last]
+        known = summed(np.moveaxis(counts, 2, 0)) - missing - wrong
+        return np.stack([np.maximum(known, 0.0), missing, wrong], axis=2)
 
     def kl_lower(self, live: ArrayLike, alpha: float, floors: ArrayLike = 0.0) -> Floats:
         """See `eprocess.kl_lower`; live counts of shape (K, B), floors one for all or one each, answer (K,) in nats."""
@@ -132,16 +169,27 @@ class TolerantTests:
         each = self._constant[:, column] - gammaln(_CONCENTRATIONS[:, None] + n)
         each = each + summed(gammaln(self._pseudo[:, :, column] + counts[:, None, :]))
         mixed = _log_mean(each)
+        unmoved = summed(self._log_prior[:, column] * counts)
+        if self._apart_cells.size:
+            mixed = _log_mean(np.stack([mixed, self._log_apart(counts, n, column) + unmoved]))
         if (some := np.flatnonzero(self._tilted[column])).size:
-            tilted = _log_mean(self._log_tilted(counts[:, some], n[some], column[some]))
+            tilted = _log_mean(self._log_tilted(counts[:, some], n[some], column[some])) + unmoved[some]
             mixed[some] = _log_mean(np.stack([mixed[some], tilted]))
         return mixed
 
+    def _log_apart(self, counts: Floats, n: Floats, column: Indices) -> Floats:
+        """Log of the mean, over cells set apart and steps, of the likelihood over that of the baseline."""
+        total, sizes, rows = np.full(n.size, -np.inf), self._apart_sizes[column], np.arange(n.size)
+        for place in range(int(sizes.max())):
+            in_cell = counts[self._apart_cells[place, column], rows]
+            logs = STEPS[:, None] * in_cell - n * self._apart_norms[place][:, column]
+            total = np.logaddexp(total, _log_mean(logs))
+        return total - np.log(sizes)
+
     def _log_tilted(self, counts: Floats, n: Floats, column: Indices) -> Floats:
-        """Log-likelihood of each tilt, shape (J, M)."""
-        unmoved = summed(self._log_prior[:, column] * counts)
+        """Log of the likelihood of each tilt over that of the baseline, shape (J, M)."""
         first, second = summed(self._scores[:, :, column] * counts[:, None, :])
-        logs: Floats = unmoved + TILTS[:, :1] * first + TILTS[:, 1:] * second - n * self._norms[:, column]
+        logs: Floats = TILTS[:, :1] * first + TILTS[:, 1:] * second - n * self._norms[:, column]
         return logs
 
     def _log_best_inside(self, counts: Floats, column: Indices, tolerance: Floats) -> Floats:
@@ -200,6 +248,11 @@ def _baseline(baseline: ArrayLike) -> Floats:
     if not counts.any():
         raise ValueError("a baseline without rows cannot be tested against")
     return counts
+
+
+def _gaps(baseline: Floats) -> Floats:
+    """Rows with a value, without, and with a wrong one."""
+    return np.array([baseline[:-2].sum(), *baseline[-2:]])
 
 
 def _log_mean(logs: Floats) -> Floats:

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import pytest
 
 from sidecar.control.alarm_book import AlarmBook
-from sidecar.control.alarm_news import RETRAIN, AlarmNews
+from sidecar.control.alarm_news import AlarmNews
 from sidecar.control.announcer import Announcer
 from sidecar.reports import AlarmChange, AlarmKind
-from sidecar.standing import Acknowledgement, Event
+from sidecar.standing import Event
 from tests.control.test_alarm_book import NOW, change
 
 DEGRADED = change("outcome/3", kind="outcome.degraded", severity="critical")
@@ -21,13 +18,12 @@ class World:
         self.events: list[Event] = []
         announcer = Announcer()
         announcer.announce = self.events.append  # type: ignore[method-assign,assignment]
-        self.news = AlarmNews(self.book, announcer)
+        self.news = AlarmNews(announcer)
 
     def look(self, *holding: AlarmChange, at: float = NOW) -> list[str]:
         """Types of the events that this look brought."""
         before = len(self.events)
         self.news.tell(self.book.update("fraud", "risk", holding, at), at)
-        self.news.recommend("fraud", at)
         return [event.type for event in self.events[before:]]
 
 
@@ -47,31 +43,18 @@ def test_each_kind_of_alarm_is_an_event_once(kind: AlarmKind, event: str) -> Non
     assert world.look(at=NOW + 2) == [], "an end is no event"
 
 
+def test_an_event_names_its_alarm_and_has_the_same_id_when_it_is_told_again() -> None:
+    world = World()
+    world.look(change())
+    (alarm,) = world.book.open()
+    world.news.tell([alarm], NOW + 5)
+    first, again = world.events
+    assert first.id == again.id == f"{alarm.id}-{alarm.kind}-{alarm.severity}"
+    assert first.data["alarm"] == alarm.id
+
+
 def test_one_story_is_one_event() -> None:
     broken = change(kind="data.broken", severity="critical")
     shifted = change("prediction", kind="prediction.shifted", severity="info", explained_by="feature/amount")
     degraded = change("outcome/3", kind="outcome.degraded", severity="info", explained_by="feature/amount")
     assert World().look(broken, shifted, degraded) == ["sidecar.data.broken"]
-
-
-def test_retraining_is_recommended_once_where_outcomes_are_worse_and_no_feed_is_broken() -> None:
-    world = World()
-    assert world.look(DEGRADED) == ["sidecar.outcome.degraded", RETRAIN]
-    assert world.look(DEGRADED, at=NOW + 1) == []
-
-
-@pytest.mark.parametrize("block", [{"kind": "data.broken"}, {"cause": "new_category"}], ids=["broken", "category"])
-def test_nothing_recommends_retraining_until_a_broken_feed_is_acknowledged(block: dict[str, Any]) -> None:
-    world, blocking = World(), change(**block)
-    assert RETRAIN not in world.look(DEGRADED, blocking)
-    alarm = next(alarm for alarm in world.book.open() if alarm.kind != "outcome.degraded")
-    seen = Acknowledgement(by="alice", at=NOW, reason="known")
-    world.book.acknowledged(msgspec.structs.replace(alarm, acknowledgement=seen))
-    assert world.look(DEGRADED, blocking, at=NOW + 1) == [RETRAIN]
-
-
-def test_drift_alone_recommends_nothing() -> None:
-    assert World().look(change(cause="unexplained"), change("prediction", kind="prediction.shifted")) == [
-        "sidecar.drift.detected",
-        "sidecar.prediction.shifted",
-    ]

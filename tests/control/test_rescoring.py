@@ -1,114 +1,23 @@
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
-import numpy as np
 import pytest
 
-from registry_client.baseline import Baseline
-from registry_client.from_columns import build_baseline
-from sidecar.control.rescoring import AGAIN_S, CHECKED_ROWS, FIRST_BUCKETS, MOST_ATTEMPTS, PAUSE_S, Rescoring
-from sidecar.control.watch import DeploymentWatch
-from sidecar.records import DURATION_BUCKETS_S, Answer, RequestCounts, WorkerCounts
-from sidecar.reports import Cause
+from sidecar.control.rescoring import FIRST_BUCKETS
+from sidecar.control.spare_capacity import (
+    AGAIN_S,
+    CHECKED_ROWS,
+    LONGEST_WAIT_S,
+    MOST_ATTEMPTS,
+    MOST_BUSY,
+    PAUSE_S,
+)
+from sidecar.records import Answer
 from sidecar.standing import Target
-from sidecar.telemetry.counts import WorkerTotals
-from tests.control.live_samples import NOW, answer, deployment, exchange, leg, request_body, state
-
-RNG = np.random.default_rng(7)
-AMOUNTS = np.exp(RNG.normal(8.0, 1.0, 8_000))
-
-
-def _scores(amounts: Any) -> list[float]:
-    return [float(1 / (1 + np.exp(8.0 - np.log(max(amount, 1e-9))))) for amount in amounts]
-
-
-def _baseline() -> Baseline:
-    columns = {"amount": AMOUNTS[:5_000], "score": np.array(_scores(AMOUNTS[:5_000]))}
-    return build_baseline(columns, prediction="score", now=datetime(2026, 1, 1, tzinfo=UTC))
-
-
-class World:
-    """A deployment whose `amount` comes in euros since some buckets, and a champion that scores amounts."""
-
-    def __init__(self, **sampling: int) -> None:
-        self.now = NOW
-        settings = deployment(sampling={"keep_rows": 256, "keep_s": 600} | sampling)
-        self.watch = DeploymentWatch(settings, state(), _baseline(), NOW)
-        self.asked: list[tuple[Target, str, list[float]]] = []
-        self.paused: list[float] = []
-        self.inflight = self.most_inflight = 0
-        self.took_s = 0.002
-        self.answer: Callable[[list[float]], Answer | None] = lambda amounts: answer(
-            ["1"] * len(amounts), _scores(amounts)
-        )
-        self.totals = WorkerTotals()
-        self.rescoring = Rescoring(
-            {"fraud": self.watch}, ask=self._ask, totals=self.totals.totals, clock=lambda: self.now, pause=self._pause
-        )
-
-    async def _ask(self, target: Target, path: str, body: bytes) -> Answer | None:
-        self.inflight += 1
-        self.most_inflight = max(self.most_inflight, self.inflight)
-        amounts = json.loads(body)["inputs"][0]["data"]
-        self.asked.append((target, path, amounts))
-        self.now += self.took_s
-        self.inflight -= 1
-        return self.answer(amounts)
-
-    async def _pause(self, seconds: float) -> None:
-        self.paused.append(seconds)
-
-    def feed(self, buckets: int, *, euros: bool) -> None:
-        for _ in range(buckets):
-            for number in range(30):
-                start = int(self.now - NOW) * 30 + number
-                amounts = AMOUNTS[5_000 + start % 2_900 : 5_000 + start % 2_900 + 4]
-                live = [float(amount) / (100 if euros else 1) for amount in amounts]
-                self.watch.fold(
-                    exchange(
-                        start,
-                        at=self.now + number / 40,
-                        body=request_body(live),
-                        champion=leg("3", answer(["1"] * 4, _scores(live))),
-                    )
-                )
-            self.now = float(np.floor(self.now) + 1)
-            self.watch.tick(self.now)
-
-    def break_feed(self) -> None:
-        self.feed(8, euros=False)
-        self.feed(8, euros=True)
-        assert self.cause.kind == "scale", self.cause.says
-
-    @property
-    def cause(self) -> Cause:
-        (feature,) = self.watch.drift().features
-        return feature.cause or Cause(kind="unexplained", says="")
-
-    def traffic(self, code: int, count: int, pressure: float = 0.0) -> None:
-        buckets = [0] * (len(DURATION_BUCKETS_S) + 1)
-        self.totals.update(
-            WorkerCounts(
-                worker="w",
-                requests=[RequestCounts("fraud", "3", code, count, 0.1, buckets)],
-                shadows=[],
-                capture_dropped={},
-                refused={},
-                overhead_seconds=0.0,
-                overhead_count=0,
-                overhead_buckets=[],
-                connections=0,
-                inflight=0,
-                held_bytes=0,
-                repeats=0,
-                pressure=pressure,
-            )
-        )
+from tests.control.live_samples import answer, state
+from tests.control.rescoring_ground import World, scores_of
 
 
 async def test_a_cause_whose_undoing_brings_the_predictions_back_is_confirmed() -> None:
@@ -162,11 +71,15 @@ async def test_a_champion_that_now_says_otherwise_proves_nothing() -> None:
 
 
 BAD: dict[str, Callable[[list[float]], Answer | None]] = {
-    "no answer": lambda _: None,
-    "an error": lambda amounts: answer(["1"] * len(amounts), _scores(amounts), status=503),
+    "an error": lambda amounts: answer(["1"] * len(amounts), scores_of(amounts), status=500),
     "no prediction": lambda amounts: answer([], [], body=b"{}"),
     "too few rows": lambda amounts: answer(["1"], [0.5]),
     "garbage": lambda amounts: answer([], [], body=b"\xff\xfe"),
+}
+NO_TIME: dict[str, Callable[[list[float]], Answer | None]] = {
+    "no answer": lambda _: None,
+    "unavailable": lambda amounts: answer(["1"] * len(amounts), scores_of(amounts), status=503),
+    "too many requests": lambda amounts: answer(["1"] * len(amounts), scores_of(amounts), status=429),
 }
 
 
@@ -186,13 +99,57 @@ async def test_a_bad_answer_ends_the_attempt_and_the_next_one_waits(what: str) -
         assert len(world.asked) == min(attempt + 1, MOST_ATTEMPTS)
 
 
-async def test_a_slow_champion_is_left_alone() -> None:
-    world = World()
+@pytest.mark.parametrize("what", NO_TIME)
+async def test_a_champion_without_time_is_asked_again_later_and_less_and_less_often(what: str) -> None:
+    world = World(keep_s=86_400)
+    world.break_feed()
+    scored, world.answer = world.answer, NO_TIME[what]
+    waits = []
+    for _ in range(MOST_ATTEMPTS + 3):
+        asked, begun = len(world.asked), world.now
+        while len(world.asked) == asked:
+            await world.rescoring.round()
+            world.now += AGAIN_S / 4
+        waits.append(world.now - begun)
+    assert waits[1:] == sorted(waits[1:])
+    assert waits[-1] <= LONGEST_WAIT_S + AGAIN_S
+    world.answer = scored
+    world.now += LONGEST_WAIT_S
+    await world.rescoring.round()
+    assert world.cause.confirmed
+
+
+async def test_a_champion_that_never_has_time_is_left_alone_at_last() -> None:
+    world = World(keep_s=86_400)
+    world.break_feed()
+    world.answer = lambda _: None
+    for _ in range(MOST_BUSY + 5):
+        world.now += LONGEST_WAIT_S
+        await world.rescoring.round()
+    assert len(world.asked) == MOST_BUSY
+
+
+async def test_a_champion_slower_than_its_callers_know_it_is_left_alone_for_now() -> None:
+    world = World(keep_s=86_400)
     world.break_feed()
     world.took_s = 0.7
     await world.rescoring.round()
     assert len(world.asked) == 1
     assert not world.cause.confirmed
+    world.took_s = 0.002
+    world.now += AGAIN_S
+    await world.rescoring.round()
+    assert world.cause.confirmed
+
+
+async def test_a_champion_as_slow_as_callers_know_it_is_asked_to_the_end() -> None:
+    world = World(keep_s=86_400)
+    world.break_feed()
+    world.traffic(200, 100, seconds=60.0)
+    world.took_s = 0.7
+    await world.rescoring.round()
+    assert world.cause.confirmed
+    assert min(world.paused) >= 0.7 - 1e-6, "it has at least as long a rest"
 
 
 @pytest.mark.parametrize(("code", "count", "pressure"), [(503, 5, 0.0), (200, 100, 0.9)])
@@ -202,7 +159,7 @@ async def test_under_pressure_or_while_callers_see_errors_nothing_is_asked(
     world = World()
     world.traffic(200, 0)
     world.break_feed()
-    world.rescoring._calm("fraud", world.watch)
+    world.rescoring._capacity.calm("fraud", world.watch)
     world.traffic(code, count, pressure)
     await world.rescoring.round()
     assert world.asked == []

@@ -8,8 +8,9 @@ import pytest
 
 from sidecar.observe import alarms
 from sidecar.observe.alarms import alarms_in, as_one_story, kind_of, moment
+from sidecar.observe.cause_over_time import SO_FAR
 from sidecar.observe.severity import Stakes
-from sidecar.reports import AlarmChange, AlarmKind, Cause, CauseKind, DriftReport, FeatureDrift, Severity
+from sidecar.reports import AlarmChange, AlarmKind, Cause, CauseKind, DriftReport, FeatureDrift, Severity, SharedShift
 
 ONSET = 1_700_000_000.0
 
@@ -236,3 +237,45 @@ def test_a_key_that_requests_lack_is_one_story_told_by_its_feature() -> None:
     for other in (feature("schema", "type"), feature("schema")):
         unread = msgspec.structs.replace(report(feature("b", "missing")), schema=other)
         assert {alarm.key: alarm.explained_by for alarm in alarms_in(unread)} == {"feature/b": None, "schema": None}
+
+
+def test_features_that_were_lost_together_are_one_alarm_that_names_them() -> None:
+    cells, trained, live = ("low", "high", "missing"), (500, 500, 0), (400, 400, 200)
+    gone = [
+        msgspec.structs.replace(
+            feature(name, "missing", kl_lower=size, cells=cells, baseline_counts=trained, live_counts=live, n=1_000),
+            cause=Cause(kind="missing", says="20.0% of the values are missing" + SO_FAR, share=0.2),
+        )
+        for name, size in (("age", 0.1), ("city", 0.3), ("income", 0.2))
+    ]
+    found = alarms_in(report(*gone, feature("amount", "scale")))
+    told = {alarm.key: alarm.explained_by for alarm in found}
+    alone = {"feature/age": None, "feature/amount": None}
+    assert told == alone | {"feature/city": "feature/age", "feature/income": "feature/age"}
+    root = next(alarm for alarm in found if alarm.key == "feature/age")
+    assert root.says.startswith("city, income and age are missing together, in 20% of the rows"), "by evidence"
+    assert f"{SO_FAR}; since 2023" in root.says
+    assert "since 2023-11-14 22:13:20 UTC" in root.says
+    assert {alarm.severity for alarm in found if alarm.explained_by} == {"info"}
+    again = {alarm.key: alarm.explained_by for alarm in as_one_story(found)}
+    assert again == told
+
+
+@pytest.mark.parametrize(
+    ("shares", "together", "because"),
+    [
+        ({"age": 0.714, "income": 0.2, "city": 0.01}, 0.88, "age explains 71% of it, income explains 20% of it"),
+        ({"age": 0.97}, None, "age explains 97% of it (put back by rank on 256 kept rows)"),
+        ({"age": 0.02, "income": -0.3}, 0.01, "age and income moved too, which hardly explains it"),
+    ],
+)
+def test_the_prediction_alarm_says_which_features_the_shift_goes_with(
+    shares: dict[str, float], together: float | None, because: str
+) -> None:
+    stakes = Stakes(shift=SharedShift(since=ONSET, rows=256, shares=shares, together=together))
+    found = alarms_in(report(feature("age"), feature("income"), prediction=feature("score")), stakes)
+    says = next(alarm.says for alarm in found if alarm.kind == "prediction.shifted")
+    assert because in says
+    assert ("together 88%" in says) == (together == 0.88)
+    broken = alarms_in(report(feature("age", "scale"), prediction=feature("score")), stakes)
+    assert "age, whose feed is broken, explains it" in broken[-1].says

@@ -327,3 +327,124 @@ def test_evidence_of_another_pair_or_damaged_bytes_are_refused_and_change_nothin
     with pytest.raises(ValueError, match="does not belong"):
         comparison.merge(stranger)
     assert comparison.report(9e9) == before
+
+
+def test_failures_are_told_by_kind_and_by_who_alone_failed() -> None:
+    comparison = observer()
+    timeout = leg("4", answer=None, error="timeout")
+    bad = leg("3", answer=Answer(503, "", "", b""))
+    for champion, challenger in ((leg("3"), timeout), (leg("3"), timeout), (bad, timeout), (bad, leg("4"))):
+        comparison.fold(exchange(champion=champion), challenger, said(("1",)), said(("1",)))
+    comparison.fold(exchange(), leg(), said(("1",)), None)
+    comparison.fold(exchange(), leg(), said(("1",)), said(("1", "0")))
+    comparison.fold(exchange(), leg(), said(None, (0.5,)), said(("1",)))
+    comparison.fold(exchange(), leg(), said(None, (0.5, 0.5)), said(None, (math.nan, math.inf)))
+    report = comparison.report(2000.0)
+    assert report.failures == {"status_5xx": (2, 0), "structure": (0, 2), "timeout": (0, 3), "unreadable": (0, 1)}
+    assert (report.champion_only_failures, report.challenger_only_failures) == (1, 5)
+    assert report.structure == {"unreadable": 1, "rows": 1, "type": 1, "missing": 1, "non_finite": 1}
+
+
+def test_labels_scores_ranks_and_speed_are_told_beside_each_other() -> None:
+    comparison = observer()
+    for row in range(40):
+        score = row / 40
+        champion, challenger = said((str(row % 2),), (score,)), said((str(row % 2 or row % 4 // 2),), (score / 2,))
+        comparison.fold(exchange(), leg(latency_s=0.001 if row % 4 else 0.009), champion, challenger)
+    report = comparison.report(2000.0)
+    assert sum(rows for _, _, rows in report.confusion) == 40
+    assert report.cohen_kappa == pytest.approx(0.5)
+    assert report.spearman == pytest.approx(1.0, abs=0.01)
+    assert report.slower is not None
+    assert report.slower.value == 0.25
+    flips = report.threshold_flips
+    assert flips is not None
+    assert (flips.n, flips.up, flips.down) == (40, 10, 0)
+    assert sum(rows for _, _, rows in report.difference_histogram) == 40
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "expected"),
+    [
+        (said(None, (0.4, 0.6, 0.6)), said(None, (0.6, 0.4, 0.7)), (3, 1, 1)),
+        (said(("true",)), said(("0",)), (1, 0, 1)),
+        (said(None, (7.0, math.nan)), said(None, (0.4, 0.4)), None),
+        (said(("cat",)), said(("dog",)), None),
+    ],
+)
+def test_flips_at_the_threshold_have_a_direction(
+    champion: Prediction, challenger: Prediction, expected: tuple[int, int, int] | None
+) -> None:
+    flips = folded((champion, challenger)).threshold_flips
+    assert (None if flips is None else (flips.n, flips.up, flips.down)) == expected
+
+
+def test_segments_have_an_agreement_each_and_are_bounded() -> None:
+    comparison = observer()
+    for number in range(200):
+        names = [("c=web",), (f"s={number}",)]
+        comparison.fold(exchange(), leg(), said(("1", "1")), said(("1", "0")), names)
+    segments = {one.segment: one for one in comparison.report(2000.0).segments}
+    assert len(segments) == 65
+    assert segments["c=web"].pairs == 200
+    agreement = segments["c=web"].agreement
+    assert agreement is not None
+    assert agreement.value == 1.0
+    assert sum(one.pairs for one in segments.values()) == 400
+
+
+def test_new_evidence_of_every_kind_survives_merge_and_restart() -> None:
+    def filled(start: int) -> ComparisonObserver:
+        comparison = observer()
+        for number in range(start, start + 50):
+            first, other = said(("1",), (number / 100,)), said((str(number % 2),), (number / 90,))
+            comparison.fold(exchange(f"r{number}"), leg(), first, other, [("c=web",)])
+            comparison.fold_again(first, first, other)
+            comparison.fold_dropped(exchange(), first)
+        comparison.fold(exchange(), leg(answer=None, error="reset"), said(("1",)), None)
+        comparison.fold_copies(Copies(mirrored=60, answered=55), 1000.0)
+        return comparison
+
+    merged = filled(0)
+    merged.merge(filled(50))
+    restored = observer()
+    restored.restore(merged.snapshot())
+    assert restored.report(2000.0) == merged.report(2000.0)
+    report = restored.report(2000.0)
+    assert (report.copies.lost, report.noise is not None, report.challenger_only_failures) == (8, True, 2)
+    assert [(one.segment, one.pairs) for one in report.segments] == [("c=web", 100)]
+
+
+def test_a_snapshot_of_an_earlier_version_is_taken_up() -> None:
+    comparison = observer()
+    comparison.fold(exchange(), leg(), said(("1", "0"), (0.5, 0.5)), said(("1", "1"), (0.5, 0.7)))
+    stored = msgspec.msgpack.decode(comparison.snapshot())
+    gaps, agreement = stored["agreement"]["gaps"], stored["agreement"]
+    for name in ("confusion", "gaps", "sides", "segments"):
+        del agreement[name]
+    agreement |= {"flips": {"0→1": 1}, "differences": gaps["signed"]}
+    agreement |= {f"difference_{name}": gaps[name] for name in ("sum", "abs_sum", "max")}
+    for name in ("relative_tolerance", "threshold", "arrivals", "noise"):
+        del stored[name]
+    again = observer()
+    again.restore(msgspec.msgpack.encode(stored))
+    then, now = comparison.report(2000.0), again.report(2000.0)
+    assert (now.agreement, now.flips, now.score_difference) == (then.agreement, then.flips, then.score_difference)
+    assert now.cohen_kappa is None
+
+
+def test_vectors_are_compared_where_both_versions_give_them() -> None:
+    comparison = observer()
+    one = Prediction(None, (0.7,), ((0.1, 0.2, 0.7),))
+    comparison.fold(exchange(), leg(), one, Prediction(None, (0.6,), ((0.2, 0.6, 0.2),)))
+    comparison.fold(exchange(), leg(), one, Prediction(None, (0.7,)))
+    found = comparison.report(2000.0).vector_difference
+    assert found is not None
+    assert (found.n, found.same_first.value, found.overlap_at_10) == (1, 0.0, 1.0)
+    assert found.max_abs == pytest.approx(0.5)
+    restored = observer()
+    restored.restore(comparison.snapshot())
+    restored.merge(comparison)
+    again = restored.report(2000.0).vector_difference
+    assert again is not None
+    assert again.n == 2

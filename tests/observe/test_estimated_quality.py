@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from registry_client.baseline import Calibration
-from sidecar.observe.estimated_quality import WINDOW_ROWS, QualityEstimate, features_outside
+from sidecar.observe.estimated_quality import WINDOW_ROWS, QualityEstimate, features_alike, features_outside
 from sidecar.records import Prediction
 from sidecar.reports import EstimatedQuality
 from tests.observe.test_alarms import feature, report
@@ -70,6 +72,21 @@ def test_an_important_feature_outside_of_training_is_refused_and_a_light_one_is_
     assert light.refused is None
     assert features_outside(moved, {}) == pytest.approx(0.3)
     assert features_outside(None, {}) == 0.0
+
+
+def test_a_feature_that_crowds_in_a_corner_of_training_is_refused_once_it_is_certain() -> None:
+    estimate = QualityEstimate(CALIBRATION)
+    estimate.fold(Prediction(None, tuple(np.random.default_rng(1).uniform(size=500))))
+    cells: dict[str, Any] = {"baseline_counts": (500,) * 10, "live_counts": (0,) * 8 + (250, 250)}
+    crowded, unsure = report(feature("latitude", **cells)), report(feature("latitude", alarm=False, **cells))
+    assert features_alike(crowded, {}) == pytest.approx(0.2, abs=0.01)
+    refused = estimate.report(crowded, {})
+    assert refused is not None
+    assert "of training's rows are like live ones" in str(refused.refused)
+    for known, importance in ((unsure, {}), (crowded, {"latitude": 0.01, "age": 0.99}), (None, {})):
+        found = estimate.report(known, importance)
+        assert found is not None
+        assert found.refused is None
 
 
 def test_only_the_newest_rows_count() -> None:

@@ -89,7 +89,10 @@ def test_scores_alone_are_judged_at_one_half_where_the_outcome_is_a_label() -> N
 def test_amounts_have_the_mean_absolute_error_and_no_accuracy() -> None:
     # 0.4 against 1.0 alone would look like a probability; the other rows show that it is not.
     metrics = judged((said(None, 10.0), 12.5), (said(None, 0.4), 1.0), (said(None, 3.0), "2.5")).metrics
-    assert metrics == {"mae": pytest.approx((2.5 + 0.6 + 0.5) / 3)}
+    assert metrics == {
+        "mae": pytest.approx((2.5 + 0.6 + 0.5) / 3),
+        "rmse": pytest.approx(math.sqrt((2.5**2 + 0.6**2 + 0.5**2) / 3)),
+    }
 
 
 @pytest.mark.parametrize("prediction", [said(None, math.nan), said(None, math.inf), said(None, None), said(None, 0.5)])
@@ -173,3 +176,89 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing() -> None:
         with pytest.raises(ValueError, match=r"."):
             quality.restore(blob)
     assert quality.report("3") == before
+
+
+def paired_scores(rows: int, shift: float, seed: int = 9) -> QualityObserver:
+    """A champion whose probabilities are right, and a challenger whose are moved."""
+    rng, quality = random.Random(seed), QualityObserver()
+    for _ in range(rows):
+        score = rng.random()
+        truth = str(int(rng.random() < score))
+        moved = min(1.0, max(0.0, score + shift + rng.gauss(0.0, 0.02)))
+        quality.fold_row("3", {"3": said(None, score), "4": said(None, moved)}, truth)
+    return quality
+
+
+def test_gaps_are_challenger_less_champion_with_an_interval_each() -> None:
+    gaps = paired_scores(4_000, 0.2).paired("3", "4").gaps
+    assert set(gaps) == {"accuracy", "brier", "log_loss", "ece"}
+    for name in ("brier", "log_loss", "ece"):
+        assert 0.0 < gaps[name].lower < gaps[name].value < gaps[name].upper
+    assert gaps["accuracy"].upper < 0.01
+    near = paired_scores(4_000, 0.0).paired("3", "4").gaps
+    assert all(gap.lower < 0.0 < gap.upper for gap in near.values())
+    assert near["ece"].upper < 0.03
+
+
+def test_of_amounts_the_errors_are_compared_though_nobody_is_right() -> None:
+    quality = QualityObserver()
+    for row in range(200):
+        truth = 100.0 + row
+        quality.fold_row("3", {"3": said(None, truth + 10.0), "4": said(None, truth + 9.0 + row % 2)}, truth)
+    pair = quality.paired("3", "4")
+    assert pair.matched == 0
+    assert pair.gaps["mae"].value == pytest.approx(-0.5)
+    assert pair.gaps["mae"].upper < 0.0
+    assert pair.champion.metrics == {"mae": pytest.approx(10.0), "rmse": pytest.approx(10.0)}
+    rows, sizes, squares = quality.amounts("3")
+    assert rows == 200
+    assert [sizes, squares] == pytest.approx([2_000.0, 20_000.0])
+    assert paired_scores(5, 0.0).amounts("3") == (0, 0.0, 0.0)
+
+
+def test_every_metric_has_an_interval_and_probabilities_their_bins() -> None:
+    report = paired_scores(2_000, 0.0).report("3")
+    assert set(report.intervals) == set(report.metrics)
+    assert all(bounds.lower <= bounds.value <= bounds.upper for bounds in report.intervals.values())
+    assert report.auc_error == 0.0
+    assert sum(one.n for one in report.reliability) == 2_000
+    assert all(one.came_true == pytest.approx(one.score, abs=0.15) for one in report.reliability)
+
+
+def test_outcomes_that_are_missing_leave_accuracy_between_bounds() -> None:
+    quality = QualityObserver()
+    quality.fold_predicted("3", 10)
+    for outcome in ("1", "1", "1", "0"):
+        quality.fold("3", said("1"), outcome)
+    assert quality.report("3").bounds == pytest.approx((0.3, 0.9))
+
+
+def test_the_segment_in_which_a_challenger_is_worse_is_named_and_the_others_are_not() -> None:
+    rng, quality = random.Random(13), QualityObserver()
+    for row in range(6_000):
+        segment, truth = f"channel={'web' if row % 3 else 'app'}", rng.choice("01")
+        wrong = rng.random() < (0.2 if segment == "channel=app" else 0.02)
+        other = "1" if truth == "0" else "0"
+        right = truth if rng.random() < 0.97 else other
+        row_said = {"3": said(right), "4": said(other if wrong else truth)}
+        quality.fold_row("3", row_said, truth, segments=(segment,))
+    found = {one.segment: one for one in quality.paired("3", "4").segments}
+    assert found["channel=app"].inferior
+    assert not found["channel=web"].inferior
+    assert found["channel=app"].matched == 2_000
+    assert found["channel=app"].e_inferior > 100.0 > found["channel=web"].e_inferior
+
+
+def test_segments_are_bounded_and_those_beyond_are_summed_up() -> None:
+    quality = QualityObserver()
+    for row in range(100):
+        quality.fold_row("3", {"3": said("1"), "4": said("1")}, "1", segments=(f"s={row}",))
+    segments = quality.paired("3", "4").segments
+    assert len(segments) == 65
+    assert sum(one.matched for one in segments) == 100
+
+
+def test_the_threshold_says_what_a_score_means() -> None:
+    quality = QualityObserver(threshold=0.2)
+    quality.fold("3", said(None, 0.3), "1")
+    assert quality.report("3").metrics["recall"] == 1.0

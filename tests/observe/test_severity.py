@@ -24,7 +24,8 @@ def said(**changed: Any) -> FeatureDrift:
         (None, Stakes(), "unknown"),
         (said(n=499), Stakes(), "unknown"),
         (said(), Stakes(refused="out of support"), "unknown"),
-        (said(kl_lower=0.001), Stakes(), "some"),
+        (said(kl_lower=0.001), Stakes(), "none"),
+        (said(kl_lower=0.005), Stakes(), "some"),
         (said(alarm=True), Stakes(), "some"),
         (said(), Stakes(estimated_loss=0.01), "some"),
         (None, Stakes(estimated_loss=0.01), "some"),
@@ -75,6 +76,11 @@ def test_moved_predictions_are_critical_only_where_quality_is_lost_for_certain()
     assert prediction_severity("grave", Stakes()) == "warning"
     assert prediction_severity("grave", Stakes(estimated_loss=0.02)) == "warning"
     assert prediction_severity("grave", Stakes(estimated_loss=0.07)) == "critical"
+
+
+def test_predictions_that_moved_far_where_nobody_can_vouch_for_them_are_critical() -> None:
+    assert prediction_severity("grave", Stakes(refused="out of support")) == "critical"
+    assert prediction_severity("some", Stakes(refused="out of support")) == "warning"
 
 
 def test_importance_that_is_not_known_weighs_nothing_down() -> None:

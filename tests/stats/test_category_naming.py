@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sidecar.reports import Cause
-from sidecar.stats.category_naming import Categories, name_recode
+from sidecar.stats.category_naming import MOST_UNSEEN, Categories, name_recode
 
 CITIES = ("Bonn", "Kyiv", "Lima", "Oslo")
 TRAINED = (4_000, 3_000, 2_000, 1_000)
@@ -137,3 +137,55 @@ def test_more_respelled_texts_than_are_remembered_are_named_all_the_same() -> No
 def test_too_few_rows_name_nothing() -> None:
     assert name_recode(Categories(CITIES, TRAINED, (20, 10, 10, 9)), tolerance=0.005) is None
     assert name_recode(Categories((), (), (), unseen=(("a", 500),), live_unseen=500), tolerance=0.005) is None
+
+
+COUNTED = (("150", 800), ("163", 600), ("171", 400), ("188", 200))
+
+
+def test_names_that_come_as_codes_are_another_coding_whatever_stands_for_which() -> None:
+    columns = Categories(CITIES, TRAINED, (0, 0, 0, 0), unseen=(("150", 62), ("163", 38)), live_unseen=100)
+    cause = name_recode(columns, tolerance=0.005)
+    assert cause is not None
+    assert (cause.kind, cause.says) == ("recode", "categories come as whole numbers instead of words")
+    assert cause.values == ("150", "163")
+
+
+def test_codes_in_part_of_the_rows_are_named_where_they_are_spread_as_the_names_were() -> None:
+    cause = _name(tuple(4 * rows for _, rows in COUNTED), tuple((code, rows // 20) for code, rows in COUNTED))
+    assert cause.kind == "recode"
+    assert cause.says.startswith("categories come as whole numbers instead of words, in about 1% of the rows")
+
+
+@pytest.mark.parametrize(
+    ("unseen", "categories"),
+    [
+        ((("150", 95), ("163", 5)), CITIES),
+        ((("150", 100),), CITIES),
+        ((("Rome", 60), ("Cork", 40)), CITIES),
+        ((("150", 60), ("163", 40)), ("Bonn", "Kyiv", "Lima", "7")),
+    ],
+    ids=["spread otherwise", "a single one", "of the same form", "of a form that training knew"],
+)
+def test_new_categories_beside_the_known_ones_are_no_other_coding(
+    unseen: tuple[tuple[str, int], ...], categories: tuple[str, ...]
+) -> None:
+    assert _name(_drawn(SHARES, 900), unseen, categories).kind == "unexplained"
+
+
+def test_more_respelled_categories_than_are_remembered_are_named_all_the_same() -> None:
+    names = tuple(f"Gate {chr(65 + place // 8)}{place}" for place in range(40))
+    # What a short memory has of forty texts: some of them, with counts that are far too high.
+    unseen = tuple((name.lower(), 60) for name in names[:MOST_UNSEEN])
+    columns = Categories(names, (250,) * 40, (0,) * 40, unseen=unseen, live_unseen=1_000)
+    cause = name_recode(columns, tolerance=0.005)
+    assert cause is not None
+    assert (cause.kind, cause.says) == ("recode", "categories come in upper or lower case")
+    other = tuple((f"Dock {place}", 60) for place in range(MOST_UNSEEN))
+    strangers = name_recode(Categories(names, (250,) * 40, (0,) * 40, unseen=other, live_unseen=1_000), tolerance=0.005)
+    assert strangers is not None
+    assert strangers.kind == "unexplained"
+
+
+def test_a_few_rare_categories_that_went_are_not_called_one() -> None:
+    cause = _name((1_200, 800, 0, 0), trained=(6_000, 3_400, 300, 300))
+    assert "come as one" not in cause.says or cause.kind == "unexplained"

@@ -135,6 +135,14 @@ def test_out_of_support_it_refuses_in_a_sentence(live: ScoreCounts, outside: flo
     assert found == Performance(n=live.n, refused=found.refused)
 
 
+def test_where_hardly_any_training_row_is_like_live_ones_it_refuses() -> None:
+    live = ScoreCounts((500, 0), (0, 500))
+    assert "at most 29.0% of training's rows" in str(
+        estimate([500, 500], [100, 400], live, features_alike=0.29).refused
+    )
+    assert estimate([500, 500], [100, 400], live, features_alike=0.31).refused is None
+
+
 def test_a_little_out_of_support_and_no_class_of_one_kind_is_still_an_estimate() -> None:
     found = estimate([500, 500], [100, 400], ScoreCounts((0, 0), (500, 500), outside=20), features_outside=0.02)
     assert found.refused is None

@@ -8,12 +8,13 @@ import pytest
 from scipy.special import logsumexp
 
 from sidecar.stats.edetector import MOST_BUCKETS, ClosedBucket, EDetector, EDetectorState, threshold
-from sidecar.stats.eprocess import log_e_many
+from sidecar.stats.eprocess import TolerantTest
 
 BASELINE = np.array([1_000, 2_000, 4_000, 2_000, 1_000])
 P0 = BASELINE / BASELINE.sum()
 SHIFTED = np.array([0.05, 0.15, 0.35, 0.25, 0.20])
 THRESHOLD = threshold(30, 60, 50)
+TEST = TolerantTest(BASELINE, apart=True)
 
 
 def _detector(now: float = 0.0) -> EDetector:
@@ -60,14 +61,14 @@ def test_s_is_the_sum_over_the_ages_and_the_whole() -> None:
     ages = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     rows = np.array([buckets[-age:].sum(axis=0) for age in ages] + [buckets.sum(axis=0)])
     tempered = rows / detector.overdispersion
-    assert detector.log_s == pytest.approx(float(logsumexp(log_e_many(tempered, BASELINE, 0.005))))
+    assert detector.log_s == pytest.approx(float(logsumexp(TEST.log_e(tempered, 0.005))))
     assert detector.total.tolist() == buckets.sum(axis=0).tolist()
 
 
 def test_each_start_counts_once_when_the_whole_is_an_age() -> None:
     detector = _detector()
     detector.close([10, 10, 10, 10, 10], 1.0)
-    expected = float(log_e_many([[10, 10, 10, 10, 10]], BASELINE, 0.005)[0])
+    expected = float(TEST.log_e([[10, 10, 10, 10, 10]], 0.005)[0])
     assert detector.log_s == pytest.approx(expected)
 
 

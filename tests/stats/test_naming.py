@@ -292,3 +292,50 @@ def test_a_constant_baseline_is_no_trap() -> None:
 def test_arguments_without_sense_are_refused(quantiles: list[float], values: list[float], counts: list[int]) -> None:
     with pytest.raises(ValueError, match=r"quantiles|counts"):
         name_cause(quantiles, values, counts)
+
+
+def test_a_filler_is_found_behind_the_few_cells_that_hold_a_narrow_column() -> None:
+    rng = np.random.default_rng(6)
+    trained, live = np.round(rng.normal(1_015.0, 8.0, 20_000), 1), np.round(rng.normal(1_015.0, 8.0, 1_000), 1)
+    cause = _name(trained, np.where(rng.random(1_000) < 0.15, -999.0, live), frequent=(-999.0,))
+    assert cause is not None
+    assert (cause.kind, cause.value) == ("constant", -999.0), cause.says
+    assert cause.share == pytest.approx(0.15, abs=0.04)
+
+
+def test_a_value_whose_cell_training_filled_with_others_is_no_constant() -> None:
+    rng = np.random.default_rng(6)
+    trained, live = rng.normal(44.95, 0.02, 20_000), rng.normal(44.99, 0.01, 1_000)
+    live[:80] = 44.9912
+    cause = _name(trained, live, frequent=(44.9912,))
+    assert cause is not None
+    assert cause.kind == "unexplained", cause.says
+
+
+def test_values_scaled_by_the_range_of_other_rows_are_called_scaled() -> None:
+    rng = np.random.default_rng(7)
+    trained, live = rng.gamma(3.0, 2.0, 20_000) + 5.0, rng.gamma(3.0, 2.0, 1_000) + 5.0
+    cause = _name(trained, (live - 4.4) / 29.0)
+    assert cause is not None
+    assert (cause.kind, cause.name) == ("scaler", "min-max anew"), cause.says
+    assert cause.factor == pytest.approx(1 / 29.0, rel=0.1)
+
+
+@pytest.mark.parametrize("shift", [35.0, 25.0])
+def test_a_warmer_season_is_no_percentage_counted_from_the_other_end(shift: float) -> None:
+    rng = np.random.default_rng(8)
+    trained = np.clip(rng.normal(35.0, 9.0, 20_000), 1.0, 99.0)
+    cause = _name(trained, np.clip(rng.normal(35.0 + shift, 9.0, 1_000), 1.0, 99.0))
+    assert cause is not None
+    assert cause.kind == "unexplained", cause.says
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_populations_that_mix_anew_are_no_kilometres_in_part_of_the_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    trained = np.clip(rng.normal(68.0, 18.0, 20_000), 10.0, 100.0)
+    dry = rng.random(1_000) < 0.45
+    live = np.clip(np.where(dry, rng.normal(43.0, 12.0, 1_000), rng.normal(68.0, 18.0, 1_000)), 10.0, 100.0)
+    cause = _name(trained, live)
+    assert cause is not None
+    assert cause.kind == "unexplained", cause.says

@@ -47,11 +47,12 @@ def test_no_column_changes_a_bit_of_another_and_padding_changes_nothing(seed: in
     baselines, lives = _columns(seed, sizes)
     tolerances = np.random.default_rng(seed).choice([0.0, 1e-4, 0.005, 0.3], size=len(sizes))
     ordered = [size * (size % 3 > 0) for size in sizes]
-    tests = TolerantTests(baselines, ordered)
+    bets, gaps = bool(seed % 2), [0.01 if size > 4 and size % 2 else None for size in sizes]
+    tests = TolerantTests(baselines, ordered, apart=bets, gaps=gaps)
     live = np.stack([tests.padded([rows[age] for rows in lives]) for age in range(5)], axis=1)
     together, bounds = tests.log_e(live, tolerances), tests.kl_lower(live[:, 3], 0.01)
     for index, (baseline, rows) in enumerate(zip(baselines, lives, strict=True)):
-        alone = TolerantTest(baseline, ordered[index])
+        alone = TolerantTest(baseline, ordered[index], apart=bets, gaps=gaps[index])
         for age, row in enumerate(rows):
             assert alone.log_e(row[None, :], float(tolerances[index]))[0] == together[index, age]
         assert alone.kl_lower(rows[3], 0.01, 0.0) == bounds[index]
@@ -114,10 +115,11 @@ def test_counts_and_tolerances_that_are_none_are_refused(live: NDArray[np.float6
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.02])
 @pytest.mark.parametrize("n", [1, 4, 9])
-def test_enumerating_three_ordered_cells_the_mean_of_e_never_exceeds_one_inside_the_ball(
-    n: int, tolerance: float
+@pytest.mark.parametrize(("ordered", "apart"), [(3, False), (3, True), (0, True)], ids=["tilts", "all", "apart"])
+def test_enumerating_three_cells_the_mean_of_e_never_exceeds_one_inside_the_ball(
+    n: int, tolerance: float, ordered: int, apart: bool
 ) -> None:
-    test, p0 = TolerantTest([20, 50, 30], 3), np.array([0.2, 0.5, 0.3])
+    test, p0 = TolerantTest([20, 50, 30], ordered, apart=apart), np.array([0.2, 0.5, 0.3])
     live = np.array([[i, j, n - i - j] for i in range(n + 1) for j in range(n + 1 - i)])
     e = np.exp(test.log_e(live, tolerance))
     for p in [p0, *np.random.default_rng(1).dirichlet([20, 50, 30], size=200)]:
@@ -125,6 +127,44 @@ def test_enumerating_three_ordered_cells_the_mean_of_e_never_exceeds_one_inside_
             assert float(multinomial.pmf(live, n, p) @ e) <= 1.0 + 1e-9
     if tolerance == 0.0:
         assert float(multinomial.pmf(live, n, p0) @ e) == pytest.approx(1.0)  # all of the stake is on distributions
+
+
+@pytest.mark.parametrize("n", [1, 4, 9])
+def test_enumerating_values_and_gaps_the_mean_of_e_never_exceeds_one_inside_both_balls(n: int) -> None:
+    test, p0 = TolerantTest([30, 50, 15, 5], 2, apart=True, gaps=0.01), np.array([0.3, 0.5, 0.15, 0.05])
+    live = np.array(
+        [[i, j, k, n - i - j - k] for i in range(n + 1) for j in range(n + 1 - i) for k in range(n + 1 - i - j)]
+    )
+    e, inside = np.exp(test.log_e(live, 0.1)), 0
+    for p in [p0, *np.random.default_rng(1).dirichlet([30, 50, 15, 5], size=300)]:
+        coarse, of = np.array([p[:2].sum(), *p[2:]]), np.array([0.8, 0.15, 0.05])
+        if float((p0 * np.log(p0 / p)).sum()) <= 0.1 and float((of * np.log(of / coarse)).sum()) <= 0.01:
+            inside += 1
+            assert float(multinomial.pmf(live, n, p) @ e) <= 1.0 + 1e-9
+    assert inside > 50
+
+
+def test_a_column_that_varies_much_by_nature_may_not_lose_its_values_unnoticed() -> None:
+    rng = np.random.default_rng(2)
+    baseline = np.array([0, *rng.multinomial(3_000, np.full(16, 1 / 16)), 0, 0, 0])
+    holes = np.array([*(baseline[:-2] * 2), 3_000, 0])[None, :]
+    narrow = np.array([0, *([0] * 6), *([400] * 10), 0, 0, 0])[None, :]
+    blind, seeing = (TolerantTest(baseline, 18, apart=True, gaps=gaps) for gaps in (None, 0.02))
+    assert blind.log_e(holes, 1.5)[0] < 0
+    assert seeing.log_e(holes, 1.5)[0] > 100
+    assert seeing.log_e(narrow, 8.0)[0] < 0  # another day, not another feed
+
+
+def test_one_cell_that_grows_is_found_with_far_fewer_rows() -> None:
+    baseline, shares = np.array([*np.full(16, 3_000), 1_000, 0]), np.array([*np.full(16, 0.93 / 16), 0.07, 0.0])
+    plain, apart = (TolerantTest(baseline, 16, apart=bets) for bets in (False, True))
+    buckets: dict[TolerantTest, list[int]] = {plain: [], apart: []}
+    for seed in range(7):
+        live = np.cumsum(np.random.default_rng(seed).multinomial(50, shares, size=200), axis=0)
+        for test, needed in buckets.items():
+            told = test.log_e(live, 0.005) >= math.log(2_160_000)
+            needed.append(int(np.argmax(told)) if told.any() else 200)
+    assert np.median(buckets[apart]) < 0.75 * np.median(buckets[plain])
 
 
 def test_every_tilt_is_a_distribution() -> None:
@@ -185,7 +225,8 @@ def test_rows_that_do_not_fit_their_column_are_not_padded() -> None:
 
 def test_two_hundred_features_at_twelve_ages_take_at_most_fifty_milliseconds() -> None:
     rng = np.random.default_rng(1)
-    tests = TolerantTests([rng.multinomial(50_000, rng.dirichlet(np.full(20, 5.0))) for _ in range(200)], [18] * 200)
+    baselines = [rng.multinomial(50_000, rng.dirichlet(np.full(20, 5.0))) for _ in range(200)]
+    tests = TolerantTests(baselines, [18] * 200, apart=True)
     live = np.cumsum(rng.multinomial(100, np.full(20, 0.05), size=(200, 12)), axis=1)
     best = math.inf
     for _ in range(5):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.drift.oracle import cusum, first_at_least, mean_run, threshold_beyond, threshold_for
+from bench.drift.oracle import cusum, first_at_least, mean_run, nearest_inside, threshold_beyond, threshold_for
 
 
 def test_the_cusum_is_that_of_its_recursion() -> None:
@@ -47,3 +47,14 @@ def test_a_run_beyond_the_paths_is_reached_by_the_exponential_law() -> None:
 def test_no_threshold_on_the_paths_will_do_for_a_run_that_none_of_them_reached() -> None:
     paths = np.ones((2, 10))
     assert threshold_for(paths, 1_000.0) > 1.0
+
+
+def test_what_is_tolerated_is_taken_for_the_nearest_distribution_on_the_border() -> None:
+    before, after = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+    border = nearest_inside(after, before, 0.01)
+    assert border.sum() == pytest.approx(1.0)
+    assert float(before @ np.log(before / border)) == pytest.approx(0.01, rel=1e-6)
+    rng = np.random.default_rng(1)
+    inside = [p for p in rng.dirichlet(200 * before, size=2_000) if float(before @ np.log(before / p)) <= 0.01]
+    nearest = float(after @ np.log(after / border))
+    assert min(float(after @ np.log(after / p)) for p in inside) >= nearest - 1e-9
