@@ -37,6 +37,10 @@ class StoreError(Unavailable):
     """The folder or database cannot be used as it is. The sentence names the file and what to do."""
 
 
+class Damaged(StoreError):
+    """SQLite finds that the file is none, or not whole."""
+
+
 class Transaction:
     """An open transaction. A statement that was begun runs to its end, also when its caller is cancelled.
 
@@ -55,9 +59,9 @@ class Transaction:
         """SQL text as it is."""
         return await _to_its_end(self._connection.exec_driver_sql(statement))
 
-    async def run_sync(self, work: Callable[[Connection], None]) -> None:
+    async def run_sync(self, work: Callable[[Connection], _Result]) -> _Result:
         """Work that SQLAlchemy has in synchronous form only, such as creating tables."""
-        await _to_its_end(self._connection.run_sync(work))
+        return await _to_its_end(self._connection.run_sync(work))
 
 
 async def _to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -84,8 +88,11 @@ class Database:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Opens or creates the file; StoreError when SQLite finds it damaged."""
+    async def open(cls, path: Path, check_bytes: int | None = None) -> Self:
+        """Opens or creates the file; StoreError, Damaged where SQLite finds it so.
+
+        `check_bytes`: of a larger file only the beginning is looked at, since all of it takes seconds for each GB.
+        """
         try:
             # Created here and not by SQLite, so that only the owner may read it.
             created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -98,16 +105,17 @@ class Database:
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         database = cls(path, engine, file)
         try:
-            await database._check()
+            await database._check(whole=check_bytes is None or file.st_size <= check_bytes)
         except BaseException:
             await engine.dispose()
             raise
         return database
 
-    async def _check(self) -> None:
+    async def _check(self, *, whole: bool) -> None:
+        question = "PRAGMA quick_check(1)" if whole else "SELECT 'ok' FROM sqlite_master LIMIT 1"
         try:
             async with self._engine.begin() as connection:
-                found = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar()
+                found = (await connection.exec_driver_sql(question)).scalar()
         except (DBAPIError, sqlite3.Error) as error:
             raise _damaged(self.path, str(getattr(error, "orig", error))) from error
         if found != "ok":
@@ -175,7 +183,9 @@ def _begin_immediate(connection: Connection) -> None:
 def _damaged(path: Path, says: str) -> StoreError:
     if "locked" in says:
         return StoreError(f"{path} is held by another program: end that program and start again")
-    return StoreError(
+    if "readonly" in says or "read-only" in says:
+        return StoreError(f"{path} is read-only, nothing was changed: make it writable and start again")
+    return Damaged(
         f"{path} is damaged ({says.splitlines()[0]}): restore it from a backup, or move the folder {path.parent}"
         " away to begin anew; nothing was changed"
     )

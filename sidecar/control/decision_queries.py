@@ -1,30 +1,47 @@
 """The questions and changes behind `decisions`, each on a transaction that the caller opened and will commit.
 
-Keeps: plain SQL for SQLite and PostgreSQL alike; values are always parameters, so an id is data whatever it holds;
-a request that was recorded before is left alone (its first prediction stays). Does not open, lock, buffer or commit.
-Called by: `decisions`.
+Keeps: values are always parameters, so an id is data whatever it holds; a request that was recorded before is left
+alone (its first prediction stays). Thousands of keys go in, and rows come out, as one JSON text in one step: SQLite
+works it off without this process' lock, which it would otherwise give up and take again for every row, behind a busy
+loop each time. Does not open, lock, buffer or commit. Called by: `decisions`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from sidecar.control.database import StoreError, Transaction
 from sidecar.control.decision_row import DecisionRow, Joined
-from sidecar.control.decision_tables import decision, outcome
+from sidecar.control.decision_tables import decision, joined, outcome
 from sidecar.observe.outcomes import Kept, settle
 from sidecar.observe.quality import RowPrediction
 from sidecar.records import Outcome
 
 Key = tuple[str, int]  # request id, row
+_Group = tuple[str, str | None]  # state, deployment
 
-_MOST_PAIRS_PER_KEY = 8
+# Rows of one request bear the same time; in JSON it may have lost its last bit.
+_SAME_TIME_S = 1e-5
 _decoder = msgspec.msgpack.Decoder(dict[str, RowPrediction])
 # An outcome belongs to one deployment's row: ids may repeat between deployments, labels must not cross over.
 BELONGS: ColumnElement[bool] = and_(
@@ -32,6 +49,76 @@ BELONGS: ColumnElement[bool] = and_(
     outcome.c.row == decision.c.row,
     outcome.c.deployment == decision.c.deployment,
 )
+_given: Any = func.json_each(bindparam("given")).table_valued("value", name="given")
+
+
+class _Decided(msgspec.Struct, frozen=True, array_like=True):
+    request_id: str
+    row: int
+    deployment: str
+    at: float
+    generation: int
+    champion: str
+    predictions: str  # hexadecimal
+    segments: str | None
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    request_id: str
+    row: int
+    value: str
+    state: Any
+    received: float
+
+
+class _Note(msgspec.Struct, frozen=True, array_like=True):
+    seq: int
+    request_id: str
+    row: int
+    deployment: str
+    value: str | float
+    replaces: str | float | None
+    received: float
+
+
+def _member(place: int) -> Any:
+    return func.json_extract(_given.c.value, f"$[{place}]")
+
+
+def _exact(column: Any) -> Any:
+    """A number with all its digits: SQLite writes fifteen of them into JSON."""
+    return func.json(func.printf("%!.17g", column))
+
+
+def _of_keys(table: Table, *columns: Any) -> Any:
+    """One JSON list of rows at the given keys. A key is looked up by the primary key."""
+    same = and_(table.c.request_id == _member(0), table.c.row == _member(1))
+    found: FromClause = _given.join(table, same)
+    return select(func.json_group_array(func.json_array(*columns))).select_from(found)
+
+
+_DECIDED = _of_keys(
+    decision,
+    decision.c.request_id, decision.c.row, decision.c.deployment, _exact(decision.c.at), decision.c.generation,
+    decision.c.champion, func.hex(decision.c.predictions), decision.c.segments,
+)  # fmt: skip
+_STORED = _of_keys(
+    outcome, outcome.c.request_id, outcome.c.row, outcome.c.value, outcome.c.state, _exact(outcome.c.received)
+)
+_WAITING = _STORED.where(outcome.c.state == "pending")
+# In the table's own order: neighbours fall onto the same pages. Given are request id, row, value and time.
+_SAME = ("received", "state", "orphan_at", "deployment")
+_PUT = (
+    insert(outcome)
+    .prefix_with("OR REPLACE")
+    .from_select(
+        ["request_id", "row", "value", "at", *_SAME],
+        select(*(_member(place) for place in range(4)), *(bindparam(name) for name in _SAME)).select_from(_given),
+    )
+)
+_read_notes = msgspec.json.Decoder(list[_Note]).decode
+_read_decided = msgspec.json.Decoder(list[_Decided]).decode
+_read_stored = msgspec.json.Decoder(list[_Stored]).decode
 
 
 async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow]) -> int:
@@ -39,41 +126,45 @@ async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow])
 
     Rows of one request may come in several calls: they bear the same time.
     """
-    ids = {row.request_id for row in rows}
+    ids = orjson.dumps(sorted({row.request_id for row in rows})).decode()
+    same = decision.c.request_id == cast(_given.c.value, Text)
     asked = select(decision.c.deployment, decision.c.request_id, decision.c.row, decision.c.at)
-    known = list(await connection.execute(asked.where(decision.c.request_id.in_(ids))))
+    known = list(await connection.execute(asked.select_from(_given.join(decision, same)), {"given": ids}))
     stored = {(found.deployment, found.request_id, found.row) for found in known}
     first = {(found.deployment, found.request_id): found.at for found in known}
     fresh: dict[tuple[str, str, int], dict[str, object]] = {}
     for row in rows:
         key = (row.deployment, row.request_id, row.row)
         # Stored already: a write whose end was not heard of, because the task was cancelled in that moment.
-        if first.setdefault(key[:2], row.at) == row.at and key not in stored:
+        if abs(first.setdefault(key[:2], row.at) - row.at) < _SAME_TIME_S and key not in stored:
             fresh.setdefault(key, _decision_values(row))
     if fresh:
-        await connection.execute(insert(decision), list(fresh.values()))
+        await connection.execute(insert(decision), [fresh[key] for key in sorted(fresh, key=lambda key: key[1:])])
     return len(rows) - len(fresh)
 
 
-async def match_pending(connection: Transaction, rows: Sequence[DecisionRow]) -> list[Joined]:
-    """Matches outcomes that came before these rows did."""
+async def match_pending(connection: Transaction, rows: Sequence[DecisionRow], seq: int) -> list[Joined]:
+    """Matches outcomes that came before these rows did. `seq` is the number of the newest join."""
     waiting = select(outcome.c.request_id).where(outcome.c.state == "pending").limit(1)
     if (await connection.execute(waiting)).first() is None:
         return []
-    keys = {(row.request_id, row.row) for row in rows}
-    asked = select(outcome).where(outcome.c.state == "pending")
-    found_pending = await _at_keys(connection, asked, outcome, keys)
-    pending = {(row.request_id, row.row): orjson.loads(row.value) for row in found_pending}
+    keys = _keys((row.request_id, row.row) for row in rows)
+    pending = {(row.request_id, row.row): row for row in _read_stored(await _answer(connection, _WAITING, keys))}
     if not pending:
         return []
-    found = await _decided(connection, pending)
+    found = _first(_read_decided(await _answer(connection, _DECIDED, _keys(pending))))
     await connection.execute(
         update(outcome)
         .where(outcome.c.request_id == bindparam("key_id"), outcome.c.row == bindparam("key_row"))
         .values(state="matched", deployment=bindparam("joined_deployment")),
         [{"key_id": key[0], "key_row": key[1], "joined_deployment": row.deployment} for key, row in found.items()],
     )
-    return [join_row(row, pending[key]) for key, row in found.items()]
+    matched = [
+        _joined(row, orjson.loads(pending[key].value), None, pending[key].received, seq + number)
+        for number, (key, row) in enumerate(found.items(), 1)
+    ]
+    await connection.execute(insert(joined).values(seq=matched[-1].seq, rows=_notes(matched)))
+    return matched
 
 
 async def orphan_the_old(connection: Transaction, now: float) -> int:
@@ -83,51 +174,91 @@ async def orphan_the_old(connection: Transaction, now: float) -> int:
 
 
 async def settle_all(
-    connection: Transaction, posted: Sequence[Outcome], now: float, early_s: float, window_s: float
+    connection: Transaction, posted: Sequence[Outcome], now: float, early_s: float, window_s: float, seq: int
 ) -> tuple[Counter[str], list[Joined]]:
-    """Settles posted outcomes in their order and stores what changed."""
-    keys = {(item.request_id, item.row) for item in posted}
-    decided = await _decided(connection, keys)
-    stored = await _at_keys(connection, select(outcome), outcome, keys)
-    kept = {(row.request_id, row.row): Kept(orjson.loads(row.value), row.state) for row in stored}
-    stale = set(kept)
+    """Settles posted outcomes in their order and stores what changed. `seq` is the number of the newest join."""
+    # What takes tens of milliseconds is not done on the loop.
+    keys = await asyncio.to_thread(_keys, [(item.request_id, item.row) for item in posted])
+    decided = await _answer(connection, _DECIDED, keys)
+    stored = await _answer(connection, _STORED, keys)
+    settled = await asyncio.to_thread(_settled, posted, decided, stored, now, window_s, seq)
+    counts, groups, matched, notes = settled
+    for (state, deployment), rows in groups.items():
+        same = {"received": now, "state": state, "orphan_at": now + early_s, "deployment": deployment}
+        await connection.execute(_PUT, {"given": rows} | same)
+    if matched:
+        await connection.execute(insert(joined).values(seq=matched[-1].seq, rows=notes))
+    return counts, matched
+
+
+def _settled(
+    posted: Sequence[Outcome], decided: str, stored: str, now: float, window_s: float, seq: int
+) -> tuple[Counter[str], dict[_Group, str], list[Joined], str]:
+    """What each counts as, the outcomes' rows to put by state and deployment, the joins, and those as text."""
+    found = _first(_read_decided(decided))
+    kept = {(row.request_id, row.row): Kept(orjson.loads(row.value), row.state) for row in _read_stored(stored)}
     counts: Counter[str] = Counter()
-    changed: dict[Key, dict[str, object]] = {}
+    changed: dict[Key, tuple[_Group, tuple[object, ...]]] = {}
     matches: dict[Key, Joined] = {}
     for item in posted:
         key = (item.request_id, item.row)
-        row = decided.get(key)
+        row = found.get(key)
         settled = settle(item, kept.get(key), row.at if row is not None else None, now, window_s)
         counts[settled.counts_as] += 1
         if settled.stored_as is None:
             continue
         kept[key] = Kept(item.value, settled.stored_as)
-        changed[key] = {
-            "request_id": item.request_id,
-            "row": item.row,
-            "value": orjson.dumps(item.value).decode(),
-            "at": item.at,
-            "received": now,
-            "state": settled.stored_as,
-            "orphan_at": now + early_s,
-            "deployment": row.deployment if row is not None else None,
-        }
+        value, deployment = orjson.dumps(item.value).decode(), row.deployment if row is not None else None
+        changed[key] = (settled.stored_as, deployment), (*key, value, item.at)
         if row is not None and settled.stored_as == "matched":
             # A correction within the same call takes the place of a join that nobody has seen yet.
             unseen = matches.get(key)
-            matches[key] = join_row(row, item.value, unseen.replaces if unseen is not None else settled.replaces)
-    replaced = [{"key_id": request_id, "key_row": row} for request_id, row in changed if (request_id, row) in stale]
-    if replaced:
-        where = outcome.c.request_id == bindparam("key_id"), outcome.c.row == bindparam("key_row")
-        await connection.execute(delete(outcome).where(*where), replaced)
-    if changed:
-        # In the table's own order: neighbours fall onto the same pages.
-        await connection.execute(insert(outcome), [changed[key] for key in sorted(changed)])
-    return counts, list(matches.values())
+            replaces = unseen.replaces if unseen is not None else settled.replaces
+            number = unseen.seq if unseen is not None else seq + len(matches) + 1
+            matches[key] = _joined(row, item.value, replaces, now, number)
+    groups: dict[_Group, list[tuple[object, ...]]] = {}
+    for key in sorted(changed):
+        group, row_of_it = changed[key]
+        groups.setdefault(group, []).append(row_of_it)
+    matched = list(matches.values())
+    return counts, {group: orjson.dumps(rows).decode() for group, rows in groups.items()}, matched, _notes(matched)
 
 
-def join_row(row: Row[Any], value: str | float, replaces: str | float | None = None) -> Joined:
-    """A decision's row with its outcome."""
+def _notes(matched: Sequence[Joined]) -> str:
+    rows = [
+        (one.seq, one.request_id, one.row, one.deployment, one.outcome, one.replaces, one.received) for one in matched
+    ]
+    return orjson.dumps(rows).decode()
+
+
+async def first_kept(connection: Transaction) -> int:
+    """The number of the oldest join that is kept; there is one."""
+    rows = (await connection.execute(select(joined.c.rows).order_by(joined.c.seq).limit(1))).scalar_one()
+    return _noted(rows)[0].seq
+
+
+def _noted(rows: str) -> list[_Note]:
+    try:
+        return _read_notes(rows)
+    except msgspec.DecodeError as error:
+        raise StoreError("decisions.db holds joins that cannot be read: restore it from a backup") from error
+
+
+async def joins_of(connection: Transaction, notes: str, after: int) -> list[Joined]:
+    """The joins of one transaction with later numbers than that, in their order; without those whose decision is gone.
+
+    Raises StoreError where the text cannot be read.
+    """
+    noted = [note for note in _noted(notes) if note.seq > after]
+    keys = _keys((note.request_id, note.row) for note in noted)
+    rows = _read_decided(await _answer(connection, _DECIDED, keys))
+    found = {(row.request_id, row.row, row.deployment): row for row in rows}
+    places = ((note, found.get((note.request_id, note.row, note.deployment))) for note in noted)
+    return [_joined(row, note.value, note.replaces, note.received, note.seq) for note, row in places if row is not None]
+
+
+def join_row(row: Row[Any]) -> Joined:
+    """A decision's row with `value` and `received` of its outcome."""
     return Joined(
         deployment=row.deployment,
         request_id=row.request_id,
@@ -135,20 +266,46 @@ def join_row(row: Row[Any], value: str | float, replaces: str | float | None = N
         generation=row.generation,
         champion=row.champion,
         predictions=predictions_of(row),
-        outcome=value,
+        outcome=orjson.loads(row.value),
         at=row.at,
-        replaces=replaces,
+        received=row.received,
+        segments=_segments(row.segments),
     )
 
 
 def predictions_of(row: Row[Any]) -> dict[str, RowPrediction]:
     """What each version said; StoreError where the file holds something else."""
+    return _predictions(row.predictions)
+
+
+def _predictions(stored: bytes) -> dict[str, RowPrediction]:
     try:
-        return _decoder.decode(row.predictions)
+        return _decoder.decode(stored)
     except msgspec.DecodeError as error:
         raise StoreError(
             "decisions.db holds a prediction that cannot be read: restore it from a backup or move it away"
         ) from error
+
+
+def _segments(stored: str | None) -> tuple[str, ...]:
+    return () if stored is None else tuple(orjson.loads(stored))
+
+
+def _joined(row: _Decided, value: str | float, replaces: str | float | None, received: float, seq: int) -> Joined:
+    return Joined(
+        row.deployment,
+        row.request_id,
+        row.row,
+        row.generation,
+        row.champion,
+        _predictions(bytes.fromhex(row.predictions)),
+        value,
+        row.at,
+        replaces,
+        received,
+        _segments(row.segments),
+        seq,
+    )
 
 
 def _decision_values(row: DecisionRow) -> dict[str, object]:
@@ -160,35 +317,23 @@ def _decision_values(row: DecisionRow) -> dict[str, object]:
         "generation": row.generation,
         "champion": row.champion,
         "predictions": msgspec.msgpack.encode(row.predictions),
+        "segments": orjson.dumps(row.segments).decode() if row.segments else None,
     }
 
 
-async def _decided(connection: Transaction, keys: Iterable[Key]) -> dict[Key, Row[Any]]:
+def _keys(keys: Iterable[Key]) -> str:
+    return orjson.dumps(sorted(set(keys))).decode()
+
+
+async def _answer(connection: Transaction, question: Any, keys: str) -> str:
+    return str((await connection.execute(question, {"given": keys})).scalar_one())
+
+
+def _first(rows: Iterable[_Decided]) -> dict[Key, _Decided]:
     """The decision for each key; where several deployments used one id, the one that saw it first."""
-    found: dict[Key, Row[Any]] = {}
-    for row in await _at_keys(connection, select(decision), decision, keys):
+    found: dict[Key, _Decided] = {}
+    for row in rows:
         key = (row.request_id, row.row)
         if key not in found or (row.at, row.deployment) < (found[key].at, found[key].deployment):
             found[key] = row
     return found
-
-
-async def _at_keys(connection: Transaction, asked: Select[Any], table: Table, keys: Iterable[Key]) -> list[Row[Any]]:
-    """The rows of `table` with these keys, by its primary key (SQLite scans the table for pairs in a list)."""
-    wanted = set(keys)
-    found: list[Row[Any]] = []
-    for portion in _portions(sorted(wanted)):
-        ids, rows = {request_id for request_id, _ in portion}, {row for _, row in portion}
-        those = asked.where(table.c.request_id.in_(ids), table.c.row.in_(rows))
-        found.extend(row for row in await connection.execute(those) if (row.request_id, row.row) in wanted)
-    return found
-
-
-def _portions(keys: list[Key]) -> Iterator[list[Key]]:
-    """Splits ascending keys until every id beside every row is not many more pairs than keys."""
-    pairs = len({request_id for request_id, _ in keys}) * len({row for _, row in keys})
-    if pairs <= _MOST_PAIRS_PER_KEY * len(keys):
-        yield keys
-        return
-    yield from _portions(keys[: len(keys) // 2])
-    yield from _portions(keys[len(keys) // 2 :])

@@ -6,7 +6,7 @@ Called by: the intake (`rows_of`), `decisions` (which keeps rows and hands out j
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,10 @@ from sidecar.records import Exchange, Prediction
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
-    """One row of one request; `at` is when the request came, in seconds since the epoch."""
+    """One row of one request; `at` is when the request came, in seconds since the epoch.
+
+    `segments`: by the settings' names, that it belongs to.
+    """
 
     deployment: str
     request_id: str
@@ -24,12 +27,14 @@ class DecisionRow(msgspec.Struct, frozen=True):
     generation: int
     champion: str
     predictions: Mapping[str, RowPrediction]
+    segments: tuple[str, ...] = ()
 
 
 class Joined(msgspec.Struct, frozen=True):
     """A row whose outcome is known; `at` is when its request came, in seconds since the epoch.
 
-    `replaces` is the value that a correction took the place of.
+    `replaces` is the value that a correction took the place of; `received` when the outcome came; `seq` its number
+    among all joins, 0 where that is not known.
     """
 
     deployment: str
@@ -41,10 +46,17 @@ class Joined(msgspec.Struct, frozen=True):
     outcome: str | float
     at: float
     replaces: str | float | None = None
+    received: float | None = None
+    segments: tuple[str, ...] = ()
+    seq: int = 0
 
 
-def rows_of(exchange: Exchange, predictions: Mapping[str, Prediction]) -> list[DecisionRow]:
+def rows_of(
+    exchange: Exchange, predictions: Mapping[str, Prediction], segments: Sequence[tuple[str, ...]] = ()
+) -> list[DecisionRow]:
     """The rows of an exchange. `predictions` by version must hold the champion's; shorter ones leave rows out.
+
+    `segments`: of each row, or none of any.
 
     Without the champion's prediction there is no decision, and the list is empty.
     """
@@ -60,6 +72,7 @@ def rows_of(exchange: Exchange, predictions: Mapping[str, Prediction]) -> list[D
             generation=exchange.generation,
             champion=exchange.champion.version,
             predictions={v: _row(prediction, row) for v, prediction in predictions.items() if row < prediction.rows},
+            segments=segments[row] if segments else (),
         )
         for row in range(said.rows)
     ]

@@ -6,11 +6,16 @@ join asks by it. Times are seconds since the epoch. Does not open or query anyth
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+
+from sidecar.control.migrating import Form
+
+# Of the last script under `migrations/decisions`.
+REVISION = "0002"
 
 metadata = MetaData()
 
-# `predictions` is msgpack of {version: RowPrediction}.
+# `predictions` is msgpack of {version: RowPrediction}, `segments` a JSON list of names, null for none.
 decision = Table(
     "decision",
     metadata,
@@ -21,8 +26,8 @@ decision = Table(
     Column("generation", Integer, nullable=False),
     Column("champion", Text, nullable=False),
     Column("predictions", LargeBinary, nullable=False),
+    Column("segments", Text),
     Index("decision_at", "at"),
-    Index("decision_champion", "deployment", "champion"),
     sqlite_with_rowid=False,
 )
 
@@ -42,3 +47,21 @@ outcome = Table(
     Index("outcome_received", "received"),
     sqlite_with_rowid=False,
 )
+
+# Joins as they happened, those of a transaction in one row: `seq` is the number of its last, `rows` a JSON list of
+# [seq, request id, row, deployment, value, replaced value or null, received]. What a snapshot of quality knows of is
+# deleted, but for the newest, which keeps the numbers growing.
+joined = Table(
+    "joined",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("rows", Text, nullable=False),
+)
+
+
+def _own_word(connection: Connection, tables: frozenset[str]) -> str | None:
+    del connection
+    return "0001" if {decision.name, outcome.name} <= tables else None
+
+
+FORM = Form("decisions", REVISION, metadata, _own_word)

@@ -11,29 +11,31 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Self
 
 import msgspec
 import orjson
-from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy import delete, func, select
 
 from sidecar.control.database import Database
+from sidecar.control.decision_expiry import delete_beyond, delete_older
+from sidecar.control.decision_pages import joins_after, judged
 from sidecar.control.decision_queries import (
     BELONGS,
-    Key,
+    first_kept,
     insert_decisions,
-    join_row,
     match_pending,
     orphan_the_old,
     predictions_of,
     settle_all,
 )
 from sidecar.control.decision_row import DecisionRow, Joined
-from sidecar.control.decision_tables import decision, metadata, outcome
+from sidecar.control.decision_tables import FORM, decision, joined, outcome
+from sidecar.control.migrating import bring_up
 from sidecar.errors import Invalid, Unavailable, Unknown
 from sidecar.observe.outcomes import as_number
 from sidecar.observe.quality import RowPrediction
@@ -46,9 +48,12 @@ MOST_BUFFERED_ROWS = 50_000
 # The outcomes' default window of 90 days and a week, in which what comes too late is still told from an orphan.
 KEEP_S = 97 * 86_400.0
 
+# A larger file is not read as a whole when it is opened: a damaged page of it is met when it is needed.
+_CHECKED_BYTES = 256 << 20
 _FLUSH_ROWS = 500
 _FLUSH_S = 0.5
-_CHUNK = 2_000  # rows a transaction: the event loop is never held for long, and SQLite takes that many parameters
+_CHUNK = 10_000  # rows a transaction: each costs a sync of the disk, and holds up whoever else wants to write
+_SLICE = 2_000  # rows that are written of the buffer at once, while the loop waits for its turn
 LONGEST_ID = 256
 _LONGEST_VALUE = 1_000
 
@@ -64,32 +69,52 @@ class ChampionCoverage(msgspec.Struct, frozen=True):
 class Decisions:
     """The open file with its buffer and writing task. Made by `open`, given back by `close`."""
 
-    def __init__(self, database: Database, keep_s: float) -> None:
+    def __init__(
+        self, database: Database, keep_s: float, most_bytes: int = 0, held_back: Callable[[], bool] = lambda: False
+    ) -> None:
         self._database = database
         self._keep_s = keep_s
+        self._most_bytes = most_bytes
+        self._held_back = held_back
         self._buffer: list[DecisionRow] = []
-        self._joined: list[Joined] = []
+        self._joined: deque[Joined] = deque()
+        # Set while there is one to be taken.
+        self.joins = asyncio.Event()
         self._full = asyncio.Event()
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self.seq = 0  # the newest join's
         self.dropped = 0
+        self.expired_beyond_bytes = 0
         self.repeats = 0
         self.fault: str | None = None
+        self.set_aside: str | None = None  # what became of a file that could not be used, in a sentence
 
     @classmethod
-    async def open(cls, state_dir: Path, *, keep_s: float = KEEP_S) -> Self:
+    async def open(
+        cls,
+        state_dir: Path,
+        *,
+        keep_s: float = KEEP_S,
+        most_bytes: int = 0,
+        held_back: Callable[[], bool] = lambda: False,
+    ) -> Self:
         """Opens or creates the file and starts the writing task; StoreError when the file is damaged.
 
         `keep_s`: seconds after which decisions and outcomes are deleted; should be longer than the outcomes' window.
+        `most_bytes`: of the file's content; above it the oldest go first. 0: no bound.
+        `held_back`: whether what is free on the disk is for others now.
         """
-        database = await Database.open(state_dir / FILE_NAME)
+        database = await Database.open(state_dir / FILE_NAME, _CHECKED_BYTES)
         try:
             async with database.begin() as connection:
-                await connection.run_sync(metadata.create_all)
+                await connection.run_sync(lambda opened: bring_up(opened, database.path, FORM))
         except BaseException:
             await database.close()
             raise
-        decisions = cls(database, keep_s)
+        decisions = cls(database, keep_s, most_bytes, held_back)
+        async with database.begin() as connection:
+            decisions.seq = (await connection.execute(select(func.max(joined.c.seq)))).scalar() or 0
         decisions._task = asyncio.create_task(decisions._write_on(), name="decisions")
         return decisions
 
@@ -109,6 +134,11 @@ class Decisions:
             raise ended
 
     @property
+    def database(self) -> Database:
+        """The open file, for who reads only."""
+        return self._database
+
+    @property
     def buffered(self) -> int:
         """Rows that wait to be written."""
         return len(self._buffer)
@@ -122,10 +152,12 @@ class Decisions:
         if len(self._buffer) >= _FLUSH_ROWS:
             self._full.set()
 
-    def take_joined(self) -> tuple[Joined, ...]:
-        """Outcomes that came first and whose decision has been recorded since the last call."""
-        joined, self._joined = tuple(self._joined), []
-        return joined
+    def take_joined(self, most: int = 1 << 31) -> tuple[Joined, ...]:
+        """Joins that nobody has taken yet, in the order in which they happened."""
+        taken = tuple(self._joined.popleft() for _ in range(min(most, len(self._joined))))
+        if not self._joined:
+            self.joins.clear()
+        return taken
 
     def idle(self) -> AbstractAsyncContextManager[None]:
         """While nothing is being written: the time to cancel tasks that write."""
@@ -139,37 +171,36 @@ class Decisions:
     async def post(
         self, outcomes: Sequence[Outcome], now: float, early_s: float, window_s: float
     ) -> tuple[OutcomeCounts, tuple[Joined, ...]]:
-        """Settles outcomes in their order; the joins are those matched or corrected by this call.
+        """Settles outcomes in their order; the joins are those of this call, to be taken with all others.
 
         An accepted correction counts as `matched` (or pending, late). Raises Invalid, with nothing stored, for an
         outcome that makes no sense; Unavailable if the file cannot take them: posting again is safe.
         """
-        for place, posted in enumerate(outcomes):
-            _validate(place, posted)
+        await asyncio.to_thread(_validate_all, outcomes)
         counts: Counter[str] = Counter()
-        joined: list[Joined] = []
-        try:
-            for start in range(0, len(outcomes), _CHUNK):
-                chunk = outcomes[start : start + _CHUNK]
-                async with self._writing:
-                    await self._flush()
-                    async with self._database.begin() as connection:
-                        await orphan_the_old(connection, now)
-                        chunk_counts, chunk_joined = await settle_all(connection, chunk, now, early_s, window_s)
-                counts.update(chunk_counts)
-                joined.extend(chunk_joined)
-        except BaseException:
-            # What was committed before is not joined again by the next post: it goes the way of early ones.
-            self._joined.extend(joined)
-            raise
-        return OutcomeCounts(**counts), tuple(joined)
+        joins: list[Joined] = []
+        for start in range(0, len(outcomes), _CHUNK):
+            chunk = outcomes[start : start + _CHUNK]
+            async with self._writing:
+                await self._flush()
+                async with self._database.begin() as connection:
+                    await orphan_the_old(connection, now)
+                    settled = await settle_all(connection, chunk, now, early_s, window_s, self.seq)
+                # Here and nowhere else: what is written is handed out once, in the order of its numbers.
+                self._hand_out(settled[1])
+            counts.update(settled[0])
+            joins.extend(settled[1])
+        return OutcomeCounts(**counts), tuple(joins)
 
     async def expire(self, now: float) -> OutcomeCounts:
-        """Turns old pending outcomes into orphans, which are counted, and deletes what is older than `keep_s`."""
+        """Turns old pending outcomes into orphans, which are counted, and deletes what is older than `keep_s`, or
+        beyond `most_bytes`.
+        """
         async with self._writing, self._database.begin() as connection:
             orphans = await orphan_the_old(connection, now)
-            await connection.execute(delete(decision).where(decision.c.at < now - self._keep_s))
-            await connection.execute(delete(outcome).where(outcome.c.received < now - self._keep_s))
+        await delete_older(self._database, now - self._keep_s)
+        if self._most_bytes:
+            self.expired_beyond_bytes += await delete_beyond(self._database, self._most_bytes)
         return OutcomeCounts(orphan=orphans)
 
     async def decision(self, request_id: str) -> Decision:
@@ -216,30 +247,25 @@ class Decisions:
             judged = {row.champion: row.rows for row in await connection.execute(matched)}
         return tuple(ChampionCoverage(champion, rows, judged.get(champion, 0)) for champion, rows in all_rows)
 
-    async def matched(self) -> AsyncIterator[Joined]:
-        """Every judged outcome with its decision, by request id: quality can be counted anew from it after a crash."""
-        last: Key = ("", -1)
-        pages = (
-            select(decision, outcome.c.value)
-            .select_from(outcome.join(decision, BELONGS))
-            .where(
-                outcome.c.state == "matched",
-                or_(
-                    outcome.c.request_id > bindparam("last_id"),
-                    and_(outcome.c.request_id == bindparam("last_id"), outcome.c.row > bindparam("last_row")),
-                ),
-            )
-            .order_by(outcome.c.request_id, outcome.c.row)
-            .limit(_CHUNK)
-        )
-        while True:
-            async with self._database.begin() as connection:
-                page = list(await connection.execute(pages, {"last_id": last[0], "last_row": last[1]}))
-            for row in page:
-                yield join_row(row, orjson.loads(row.value))
-            if len(page) < _CHUNK:
-                return
-            last = (page[-1].request_id, page[-1].row)
+    def matched(self) -> AsyncIterator[Joined]:
+        """Every judged outcome with its decision, by request id: quality can be counted anew from it."""
+        return judged(self._database)
+
+    def joined_after(self, seq: int) -> AsyncIterator[Joined]:
+        """Every join with a later number whose decision is still there, in their order."""
+        return joins_after(self._database, seq)
+
+    async def continues(self, seq: int) -> bool:
+        """Whether every join after this number can still be read, so that only those have to be."""
+        if seq >= self.seq:
+            return True
+        async with self._database.begin() as connection:
+            return await first_kept(connection) <= seq + 1
+
+    async def forget_joined(self, seq: int) -> None:
+        """Every snapshot knows of the joins up to this number. The newest stays, so that numbers only grow."""
+        async with self._writing, self._database.begin() as connection:
+            await connection.execute(delete(joined).where(joined.c.seq <= seq, joined.c.seq < self.seq))
 
     async def _write_on(self) -> None:
         while True:
@@ -258,15 +284,28 @@ class Decisions:
                 self.fault = None
 
     async def _flush(self) -> None:
+        if self._held_back():
+            raise Unavailable(f"the disk that holds {self._database.path} is full: free some space and repeat")
         while self._buffer:
-            rows = self._buffer[:_CHUNK]
+            rows = self._buffer[:_SLICE]
             async with self._database.begin() as connection:
                 repeats = await insert_decisions(connection, rows)
-                joined = await match_pending(connection, rows)
+                matched = await match_pending(connection, rows, self.seq)
             # Nothing else takes rows away, so those written are still in front.
             del self._buffer[: len(rows)]
             self.repeats += repeats
-            self._joined.extend(joined)
+            self._hand_out(matched)
+
+    def _hand_out(self, matched: Sequence[Joined]) -> None:
+        if matched:
+            self.seq = matched[-1].seq
+            self._joined.extend(matched)
+            self.joins.set()
+
+
+def _validate_all(outcomes: Sequence[Outcome]) -> None:
+    for place, posted in enumerate(outcomes):
+        _validate(place, posted)
 
 
 def _validate(place: int, posted: Outcome) -> None:
@@ -290,8 +329,8 @@ def _validate(place: int, posted: Outcome) -> None:
 
 
 def storable(request_id: str) -> bool:
-    """True for an id that the database can hold: 1 to 256 characters that have a UTF-8 form."""
-    return 1 <= len(request_id) <= LONGEST_ID and _encodable(request_id)
+    """True for an id that the database can hold: 1 to 256 characters that have a UTF-8 form, none of them NUL."""
+    return 1 <= len(request_id) <= LONGEST_ID and "\0" not in request_id and _encodable(request_id)
 
 
 def _encodable(text: str) -> bool:

@@ -7,6 +7,7 @@ Called by: `store` before it opens anything.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -48,8 +49,9 @@ class FolderLock:
         except OSError as error:
             os.close(descriptor)
             raise StoreError(f"{path} cannot be locked ({error.strerror}): use a folder on a local disk") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder_pid or os.getpid()}\n".encode(), 0)
+        # Over what is there, so that a full disk has the room; without it the lock still holds.
+        with contextlib.suppress(OSError):
+            os.pwrite(descriptor, f"{holder_pid or os.getpid():<31}\n".encode(), 0)
         return cls(descriptor)
 
     def release(self) -> None:

@@ -1,35 +1,34 @@
 """The store's tables, once for every database (SQLAlchemy Core).
 
 Keeps: documents are JSON text of the frozen nouns, with a digest where a wrong byte would route traffic wrongly;
-times are seconds since the epoch. VERSION grows with every change that an older sidecar would misread.
+times are seconds since the epoch. REVISION grows with every change, by a script under `migrations/store`.
 Does not: open, migrate or query anything.
 Called by: `store`, `outbox`, `trail`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    select,
+)
 
-VERSION = 3
+from sidecar.control.migrating import Form
+
+# Of the last script under `migrations/store`; a sidecar from before those reads the number from `meta`.
+REVISION = "0003"
+VERSION = int(REVISION)
 
 metadata = MetaData()
-
-# Tables that came with a version: a store of an earlier one gets them when it is opened, empty.
-_ADDED = {2: {"roster"}}
-# And columns, of tables that were there before; each may be empty.
-_COLUMNS = {3: (("outbox", "landed_at", "FLOAT"), ("outbox", "aside_at", "FLOAT"))}
-
-
-def added_since(version: int) -> set[str]:
-    """Which tables a store of that version does not have yet."""
-    return {name for since, names in _ADDED.items() if since > version for name in names}
-
-
-def columns_since(version: int) -> tuple[str, ...]:
-    """The statements that give a store of that version the columns that it does not have yet."""
-    columns = (column for since, added in sorted(_COLUMNS.items()) if since > version for column in added)
-    return tuple(f"ALTER TABLE {table} ADD COLUMN {name} {kind}" for table, name, kind in columns)
-
 
 # One row per deployment: standing.DeploymentState. The digest is over the document.
 state = Table(
@@ -121,3 +120,18 @@ snapshot = Table(
     Column("blob", LargeBinary, nullable=False),
     Column("at", Float, nullable=False),
 )
+
+
+def begin(connection: Connection) -> None:
+    """The first rows of a store that was just made."""
+    connection.execute(insert(meta), [{"key": "schema", "value": VERSION}, {"key": "serial", "value": 0}])
+
+
+def _own_word(connection: Connection, tables: frozenset[str]) -> str | None:
+    if meta.name not in tables:
+        return None
+    version = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
+    return f"{version:04d}" if isinstance(version, int) else None
+
+
+FORM = Form("store", REVISION, metadata, _own_word)

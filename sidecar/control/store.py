@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from sidecar.control import schema, stored_roster, stored_state
 from sidecar.control.carryover import Carryover, put_alarm
 from sidecar.control.database import Database, StoreError, Transaction
 from sidecar.control.folder_lock import FolderLock
+from sidecar.control.migrating import bring_up
 from sidecar.control.trail import (
     DATABASE_FILE,
     HEAD_FILE,
@@ -33,7 +34,9 @@ from sidecar.control.trail import (
 )
 from sidecar.decide.audit_chain import EMPTY, Deed, Head, seal
 from sidecar.decide.roster import Roster
+from sidecar.decide.signed_head import Keyring
 from sidecar.errors import Refused, Unavailable
+from sidecar.recorded import SignedHead
 from sidecar.standing import Alarm, AuditCheck, AuditEntry, DeploymentState, Transition
 
 __all__ = ["Delivery", "Receipt", "Store", "StoreError", "verify_state_dir"]
@@ -61,20 +64,24 @@ class Receipt(msgspec.Struct, frozen=True):
 class Store:
     """The open store. Made by `open`, given back by `close`."""
 
-    def __init__(self, state_dir: Path, lock: FolderLock, database: Database) -> None:
+    def __init__(self, state_dir: Path, lock: FolderLock, database: Database, keys: Keyring | None = None) -> None:
         self.database = database
         self.carryover = Carryover(database)
         self._state_dir = state_dir
         self._lock = lock
+        self._keys = keys or Keyring()
         # Entry and head are two writes: nobody may read one between them.
         self._trail = asyncio.Lock()
         self._head = EMPTY
+        self._headed_at = 0.0
         self._head_written = True
         self._sound = True
 
     @classmethod
-    async def open(cls, state_dir: Path, holder_pid: int | None = None) -> Self:
+    async def open(cls, state_dir: Path, holder_pid: int | None = None, keys: Keyring | None = None) -> Self:
         """Locks the folder (for `holder_pid`, see FolderLock), opens the database and checks everything in it.
+
+        `keys`: those of the trail's head.
 
         Raises StoreError for a folder in use, a damaged database, a row that cannot be read, a newer schema.
         """
@@ -84,7 +91,7 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        store = cls(state_dir, lock, database)
+        store = cls(state_dir, lock, database, keys)
         try:
             await store._take_up()
         except BaseException:
@@ -100,51 +107,31 @@ class Store:
     # --- opening ------------------------------------------------------------------------------------------------
 
     async def _take_up(self) -> None:
-        kept = read_head(self._state_dir)
+        signed = read_head(self._state_dir)
+        kept = None if signed is None else Head(signed.seq, signed.hash)
         async with self.database.begin() as connection:
-            await self._check_schema(connection, kept)
+            await connection.run_sync(lambda opened: self._check_form(opened, kept))
         entries, (states, rosters) = await self._entries(), await self._stored()
-        found = check_trail(entries, states, rosters, kept, unheaded=1)
+        found = check_trail(entries, states, rosters, signed, 1, self._keys)
         self._sound = found.ok
         last = Head(entries[-1].seq, entries[-1].hash) if entries else EMPTY
+        self._headed_at = entries[-1].at if entries else 0.0
         self._head = last if kept is None or last.seq >= kept.seq else kept
         # Sound and one entry ahead of the kept head: a crash came between the commit and the head's writing.
-        self._head_written = not found.ok or kept == last or (kept is None and not entries)
+        # Or signed with a key that is not the first one any more.
+        as_written = kept == last and signed is not None and (last.seq == 0 or signed.key == self._keys.signs)
+        self._head_written = not found.ok or as_written or (kept is None and not entries)
         await self._write_head()
 
-    async def _check_schema(self, connection: Transaction, kept: Head | None) -> None:
+    def _check_form(self, connection: Connection, kept: Head | None) -> None:
         path = self.database.path
-        tables = set(
-            (await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()
-        )
-        if not tables:
+        if bring_up(connection, path, schema.FORM):
             if kept is not None and kept.seq > 0:
                 raise StoreError(
                     f"{path} is empty, but {HEAD_FILE} beside it names audit entry {kept.seq}: restore {path.name} from"
                     f" a backup, or move the folder {path.parent} away to begin anew"
                 )
-            await connection.run_sync(schema.metadata.create_all)
-            first = [{"key": "schema", "value": schema.VERSION}, {"key": "serial", "value": 0}]
-            await connection.execute(insert(schema.meta), first)
-            return
-        missing = set(schema.metadata.tables) - tables
-        version = None
-        if "meta" in tables:
-            query = select(schema.meta.c.value).where(schema.meta.c.key == "schema")
-            version = (await connection.execute(query)).scalar()
-        if isinstance(version, int) and version > schema.VERSION:
-            raise StoreError(
-                f"{path} was written by a newer sidecar (schema {version}, this one knows {schema.VERSION}): run that"
-                " one, or give this one another state_dir"
-            )
-        if not isinstance(version, int) or missing != schema.added_since(version):
-            raise StoreError(f"{path} is not a sidecar's store: name another folder under state_dir")
-        if version < schema.VERSION:
-            await connection.run_sync(schema.metadata.create_all)
-            for statement in schema.columns_since(version):
-                await connection.exec_driver_sql(statement)
-            known = update(schema.meta).where(schema.meta.c.key == "schema")
-            await connection.execute(known.values(value=schema.VERSION))
+            schema.begin(connection)
 
     # --- state and transitions ----------------------------------------------------------------------------------
 
@@ -261,6 +248,7 @@ class Store:
 
     async def _committed(self, entry: AuditEntry) -> None:
         self._head, self._head_written = Head(entry.seq, entry.hash), not self._sound
+        self._headed_at = entry.at
         try:
             await self._write_head()
         except Unavailable:
@@ -271,7 +259,7 @@ class Store:
         if self._head_written:
             return
         try:
-            await asyncio.to_thread(write_head, self._state_dir, self._head)
+            await asyncio.to_thread(write_head, self._state_dir, self._keys.sign(self._head, self._headed_at))
         except OSError as error:
             raise Unavailable(
                 f"{self._state_dir / HEAD_FILE} cannot be written ({error.strerror}): free some space, or make the"
@@ -325,14 +313,18 @@ class Store:
             rows = [msgspec.structs.asdict(d) | {"attempts": 0, "next_at": at} for d in deliveries]
             await connection.execute(insert(schema.outbox), rows)
 
-    async def verify(self) -> AuditCheck:
-        """Reads the whole trail and its kept head again from disk and checks both."""
+    def signed_head(self, at: float) -> SignedHead:
+        """The newest entry's, signed at this moment where there is a key: to be kept elsewhere."""
+        return self._keys.sign(self._head, at)
+
+    async def verify(self, exported: SignedHead | None = None) -> AuditCheck:
+        """Reads the whole trail and its kept head again from disk and checks both, and a head that was exported."""
         async with self._trail:
             entries, (states, rosters) = await self._entries(), await self._stored()
             kept = await asyncio.to_thread(read_head, self._state_dir)
             unheaded = 0 if self._head_written else 1
         # Not on the event loop: a long trail takes seconds.
-        return await asyncio.to_thread(check_trail, entries, states, rosters, kept, unheaded)
+        return await asyncio.to_thread(check_trail, entries, states, rosters, kept, unheaded, self._keys, exported)
 
     async def _told(self, query: Select[Any]) -> tuple[AuditEntry, ...]:
         async with self.database.begin() as connection:

@@ -14,6 +14,7 @@ import msgspec
 
 from registry_client.baseline import Baseline
 from sidecar.observe.alarms import moment
+from sidecar.observe.amount_risk import AmountRisk
 from sidecar.observe.estimated_quality import QualityEstimate
 from sidecar.observe.kept_rows import KeptRow
 from sidecar.observe.outcome_risk import OutcomeRisk
@@ -38,6 +39,7 @@ class _Memory(msgspec.Struct, frozen=True):
     rows: bytes
     estimate: bytes
     risk: bytes
+    amounts: bytes = b""
 
 
 class Truths:
@@ -48,7 +50,7 @@ class Truths:
         self._digest = baseline.digest if baseline is not None else ""
         self._rows = RowSkew(baseline, now=now)
         self._estimate = QualityEstimate(baseline.calibration if baseline is not None else None)
-        self._risk = OutcomeRisk()
+        self._risk, self._amounts = OutcomeRisk(), AmountRisk()
         features = baseline.features if baseline is not None else ()
         self._told_importance = {feature.name: feature.importance for feature in features}
         self.importance = importance_shares(self._told_importance)
@@ -66,6 +68,7 @@ class Truths:
         """Takes up what became of the champion's outcomes."""
         errors, judged = quality.errors(self._champion)
         self._risk.look(errors, judged, now)
+        self._amounts.look(*quality.amounts(self._champion), now)
 
     def compare(self, rows: Sequence[OfflineRow], find: Callable[[str, int], KeptRow | None]) -> RowsCompared:
         """Compares posted rows with those that are kept; each row counts once."""
@@ -108,7 +111,7 @@ class Truths:
 
     def stakes(self, drift: DriftReport | None) -> Stakes:
         """What is known of harm now."""
-        estimated, risk = self.estimated(drift), self._risk.finding
+        estimated, risk = self.estimated(drift), self._risk.finding or self._amounts.finding
         return Stakes(
             importance=self.importance,
             estimated_loss=estimated.loss if estimated is not None else None,
@@ -121,14 +124,23 @@ class Truths:
         return (*skew_alarms(self._rows.report()), *self._outcome_alarm())
 
     def _outcome_alarm(self) -> tuple[AlarmChange, ...]:
-        risk = self._risk.finding
-        if risk is None:
+        risk, amounts = self._risk.finding, self._amounts.finding
+        if risk is not None:
+            since = risk.since
+            says = (
+                f"version {self._champion} is wrong more often than it was: {risk.errors / risk.n:.1%} of {risk.n:,} "
+                f"outcomes since {moment(since)}, {risk.reference_errors / risk.reference_n:.1%} of its first "
+                f"{risk.reference_n:,}; at least {risk.loss:.1%} is lost for certain"
+            )
+        elif amounts is not None:
+            since = amounts.since
+            says = (
+                f"version {self._champion} is further off than it was: a mean absolute error of {amounts.error:.4g} "
+                f"over {amounts.n:,} outcomes since {moment(since)}, {amounts.reference_error:.4g} over its first "
+                f"{amounts.reference_n:,}; at least {amounts.loss:.0%} more for certain"
+            )
+        else:
             return ()
-        says = (
-            f"version {self._champion} is wrong more often than it was: {risk.errors / risk.n:.1%} of {risk.n:,} "
-            f"outcomes since {moment(risk.since)}, {risk.reference_errors / risk.reference_n:.1%} of its first "
-            f"{risk.reference_n:,}; at least {risk.loss:.1%} is lost for certain"
-        )
         return (
             AlarmChange(
                 key=f"{OUTCOME_KEY}/{self._champion}",
@@ -136,7 +148,7 @@ class Truths:
                 severity="critical",
                 says=says,
                 action=_LOOK,
-                since=risk.since,
+                since=since,
             ),
         )
 
@@ -151,6 +163,7 @@ class Truths:
                 rows=self._rows.snapshot(),
                 estimate=self._estimate.snapshot(),
                 risk=self._risk.snapshot(),
+                amounts=self._amounts.snapshot(),
             )
         )
 
@@ -164,3 +177,5 @@ class Truths:
             self._rows.restore(memory.rows)
             self._estimate.restore(memory.estimate)
             self._risk.restore(memory.risk)
+            if memory.amounts:  # those before knew no amounts
+                self._amounts.restore(memory.amounts)

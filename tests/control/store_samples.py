@@ -14,7 +14,11 @@ from sidecar.standing import DeploymentState, Target
 
 NOW = 1_700_000_000.0
 # What makes of a store of today one of that schema, less the number itself.
-AS_OF_VERSION_2 = ("ALTER TABLE outbox DROP COLUMN landed_at", "ALTER TABLE outbox DROP COLUMN aside_at")
+AS_OF_VERSION_2 = (
+    "DROP TABLE alembic_version",
+    "ALTER TABLE outbox DROP COLUMN landed_at",
+    "ALTER TABLE outbox DROP COLUMN aside_at",
+)
 
 
 def state(generation: int, champion: str, deployment: str = "fraud") -> DeploymentState:

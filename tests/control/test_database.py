@@ -31,7 +31,7 @@ async def test_cancelling_between_transactions_leaves_the_file_free(tmp_path: Pa
         began = time.perf_counter()
         async with database.begin() as connection:
             await connection.execute(text("INSERT INTO t VALUES (2)"))
-        assert time.perf_counter() - began < 2.0, "SQLite waits 5 s for a lock that nobody gives back"
+        assert time.perf_counter() - began < 4.5, "SQLite waits 5 s for a lock that nobody gives back"
     await database.close()
 
 

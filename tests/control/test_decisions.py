@@ -1,24 +1,19 @@
+"""Outcomes find their decisions: early, late, twice, corrected, and under hostile names."""
+
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sidecar.control import decisions as module
-from sidecar.control.database import StoreError
-from sidecar.control.decision_queries import settle_all
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
-from sidecar.control.decisions import MOST_BUFFERED_ROWS, Decisions
-from sidecar.errors import Invalid, Unavailable, Unknown
+from sidecar.control.decisions import Decisions
+from sidecar.errors import Invalid, Unknown
 from sidecar.observe.quality import RowPrediction
 from sidecar.records import Exchange, Leg, Outcome, Prediction
 from sidecar.reports import OutcomeCounts
-
-EARLY_S, WINDOW_S = 300.0, 1000.0
+from tests.control.decision_samples import EARLY_S, post, row, truth
 
 
 @pytest.fixture
@@ -28,27 +23,11 @@ async def decisions(tmp_path: Path) -> AsyncIterator[Decisions]:
     await opened.close()
 
 
-def row(request_id: str = "r", place: int = 0, *, at: float = 1000.0, deployment: str = "fraud") -> DecisionRow:
-    predictions = {"3": RowPrediction("1", 0.9), "4": RowPrediction("0", 0.2)}
-    return DecisionRow(deployment, request_id, place, at, 7, "3", predictions)
-
-
-def truth(
-    request_id: str = "r", value: str | float = "1", *, row: int = 0, at: float = 1000.0, corrects: bool = False
-) -> Outcome:
-    return Outcome(request_id, row, value, at, corrects)
-
-
-async def post(decisions: Decisions, *outcomes: Outcome, now: float = 1100.0) -> tuple[OutcomeCounts, list[Joined]]:
-    counts, joined = await decisions.post(outcomes, now, EARLY_S, WINDOW_S)
-    return counts, list(joined)
-
-
 async def test_an_outcome_posted_right_after_the_answer_is_matched(decisions: Decisions) -> None:
     decisions.record([row()])
     counts, joined = await post(decisions, truth())
     assert counts == OutcomeCounts(matched=1)
-    assert joined == [Joined("fraud", "r", 0, 7, "3", row().predictions, "1", row().at)]
+    assert joined == [Joined("fraud", "r", 0, 7, "3", row().predictions, "1", row().at, received=1100.0, seq=1)]
 
 
 async def test_the_same_value_is_a_duplicate_and_another_one_a_conflict(decisions: Decisions) -> None:
@@ -173,7 +152,6 @@ async def test_an_unknown_request_id_is_said_to_be_unknown(decisions: Decisions,
 
 HOSTILE_IDS = (
     "'; DROP TABLE decision; --",
-    "a\0b",
     "a",
     '"',
     "%",
@@ -212,155 +190,6 @@ async def test_an_outcome_that_makes_no_sense_is_refused_with_its_place_and_noth
     with pytest.raises(Invalid, match=r"^outcomes\[1\]: "):
         await post(decisions, truth("good"), bad)
     assert (await decisions.decision("good")).outcome == (None,)
-
-
-async def test_rows_beyond_the_buffer_are_dropped_whole_and_counted(decisions: Decisions) -> None:
-    decisions.record([row(place=place) for place in range(MOST_BUFFERED_ROWS - 1)])
-    decisions.record([row("s"), row("s", 1)])
-    decisions.record([row("x" * 257)])
-    assert (decisions.buffered, decisions.dropped) == (MOST_BUFFERED_ROWS - 1, 3)
-    decisions._buffer.clear()
-
-
-async def test_the_writing_task_writes_without_being_asked(decisions: Decisions) -> None:
-    decisions.record([row(f"r{place}") for place in range(600)])
-    async with asyncio.timeout(5):
-        while decisions.buffered:
-            await asyncio.sleep(0.01)
-    assert decisions.fault is None
-
-
-async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
-    first = await Decisions.open(tmp_path)
-    first.record([row("a"), row("b")])
-    await first.decision("a")
-    first.record([row("c")])
-    await post(first, truth("a"), truth("early"))
-    first.record([row("d")])
-    await first.close()
-    second = await Decisions.open(tmp_path)
-    assert (await second.decision("d")).version == "3"  # what was buffered is written at the end
-    counts, _ = await post(second, truth("a"), truth("b"), truth("c"), truth("early"))
-    assert counts == OutcomeCounts(duplicate=2, matched=2)
-    second.record([row("early")])
-    await second.flush()
-    assert [one.request_id for one in second.take_joined()] == ["early"]
-    assert [one.request_id async for one in second.matched()] == ["a", "b", "c", "early"]
-    await second.close()
-
-
-async def test_every_judged_outcome_can_be_read_again_page_by_page(
-    decisions: Decisions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_CHUNK", 3)
-    for request_id in ("a", "b", "c"):
-        decisions.record([row(request_id, place) for place in range(4)])
-    posted = [truth(request_id, row=place) for request_id in ("a", "b", "c") for place in range(4)]
-    random.Random(1).shuffle(posted)
-    counts, joined = await post(decisions, *posted)
-    assert counts == OutcomeCounts(matched=12)
-    again = [one async for one in decisions.matched()]
-    assert again == sorted(joined, key=lambda one: (one.request_id, one.row))
-
-
-async def test_old_decisions_and_outcomes_are_deleted(decisions: Decisions) -> None:
-    decisions.record([row("old", at=1000.0), row("new", at=3000.0)])
-    await post(decisions, truth("old"), now=1100.0)
-    await decisions.expire(3001.0)
-    with pytest.raises(Unknown):
-        await decisions.decision("old")
-    assert (await decisions.decision("new")).version == "3"
-    assert [c.decided for c in await decisions.coverage("fraud")] == [1]
-
-
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "decisions.db"
-    path.write_bytes(b"not a database, but long enough to be read as one " * 100)
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"decisions\.db is damaged .* restore it"):
-        await Decisions.open(tmp_path)
-    assert path.read_bytes() == before
-
-
-async def test_a_flipped_page_is_refused(tmp_path: Path) -> None:
-    first = await Decisions.open(tmp_path)
-    first.record([row(f"r{place}") for place in range(2000)])
-    await first.close()
-    path = tmp_path / "decisions.db"
-    content = bytearray(path.read_bytes())
-    content[4096 * 5 : 4096 * 9] = b"\xff" * 4096 * 4
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"decisions\.db"):
-        await Decisions.open(tmp_path)
-
-
-async def test_a_file_that_cannot_be_written_loses_nothing_and_says_so(decisions: Decisions) -> None:
-    async with decisions._database.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE decision RENAME TO away")
-    decisions.record([row()])
-    with pytest.raises(Unavailable, match=r"decisions\.db"):
-        await post(decisions, truth())
-    assert decisions.buffered == 1
-    decisions.record([row(f"r{place}") for place in range(600)])
-    async with asyncio.timeout(5):
-        while decisions.fault is None:
-            await asyncio.sleep(0.01)
-    async with decisions._database.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE away RENAME TO decision")
-    counts, _ = await post(decisions, truth())
-    assert counts == OutcomeCounts(matched=1)
-
-
-async def test_joins_of_a_post_that_fails_half_way_are_handed_out_later(
-    decisions: Decisions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_CHUNK", 2)
-    calls: list[int] = []
-
-    async def fails_second(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise Unavailable("the disk is full")
-        return await settle_all(*arguments)
-
-    monkeypatch.setattr(module, "settle_all", fails_second)
-    decisions.record([row(f"r{place}") for place in range(4)])
-    posted = [truth(f"r{place}") for place in range(4)]
-    with pytest.raises(Unavailable):
-        await post(decisions, *posted)
-    assert [one.request_id for one in decisions.take_joined()] == ["r0", "r1"]
-    assert (await post(decisions, *posted))[0] == OutcomeCounts(duplicate=2, matched=2)
-
-
-async def test_outcomes_for_scattered_rows_of_many_batches_find_their_own_row(decisions: Decisions) -> None:
-    for place in range(40):
-        decisions.record([row(f"r{place}", number) for number in range(40)])
-    scattered = [truth(f"r{place}", row=(place * 7) % 50) for place in range(40)]
-    counts, joined = await post(decisions, *scattered)
-    found = {(one.request_id, one.row) for one in scattered if one.row < 40}
-    assert {(one.request_id, one.row) for one in joined} == found
-    assert counts == OutcomeCounts(matched=len(found), pending=40 - len(found))
-
-
-async def test_rows_written_twice_are_kept_once(decisions: Decisions) -> None:
-    decisions.record([row(), row(place=1)])
-    await decisions.flush()
-    decisions.record([row(place=1), row(place=2)])
-    assert (await decisions.decision("r")).prediction == (0.9, 0.9, 0.9)
-
-
-async def test_posts_and_records_at_once_lose_nothing(decisions: Decisions) -> None:
-    async def one(place: int) -> tuple[OutcomeCounts, list[Joined]]:
-        if place % 2:
-            decisions.record([row(f"r{place}")])
-            return await post(decisions, truth(f"r{place}"))
-        answer = await post(decisions, truth(f"r{place}"))
-        decisions.record([row(f"r{place}")])
-        return answer
-
-    answers = await asyncio.gather(*[one(place) for place in range(60)])
-    await decisions.flush()
-    assert sum(counts.matched for counts, _ in answers) + len(decisions.take_joined()) == 60
 
 
 def test_rows_of_an_exchange_hold_what_each_version_said() -> None:

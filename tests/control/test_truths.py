@@ -100,6 +100,31 @@ def test_outcomes_that_become_worse_are_an_alarm_that_says_how_much() -> None:
     assert (truths.stakes(None).realised_loss or 0.0) > 0.1
 
 
+def test_amounts_that_are_further_off_are_an_alarm_too_and_last_over_a_restart() -> None:
+    truths, quality = Truths("3", None, NOW), QualityObserver()
+    rng = np.random.default_rng(3)
+
+    def outcomes(error: float, rows: int) -> None:
+        for off in rng.exponential(error, rows).tolist():
+            quality.fold("3", RowPrediction(None, 250.0), 250.0 + off)
+        truths.look(quality, NOW + quality.amounts("3")[0])
+
+    outcomes(10.0, 1_000)
+    for _ in range(5):
+        outcomes(10.0, 100)
+    assert truths.alarms() == ()
+    for _ in range(8):
+        outcomes(20.0, 100)
+    (alarm,) = truths.alarms()
+    assert (alarm.key, alarm.kind, alarm.severity) == ("outcome/3", "outcome.degraded", "critical")
+    assert "version 3 is further off than it was: a mean absolute error of " in alarm.says
+    assert "more for certain" in alarm.says
+    assert (truths.stakes(None).realised_loss or 0.0) > 0.1
+    again = Truths("3", None, NOW)
+    again.restore(truths.snapshot())
+    assert again.alarms() == truths.alarms()
+
+
 def test_it_goes_on_after_a_restart_for_the_same_champion_and_baseline_only() -> None:
     first = Truths("3", baseline(), NOW)
     first.compare(rows(50), kept)

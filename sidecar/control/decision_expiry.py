@@ -1,0 +1,77 @@
+"""What `decisions` deletes: what is too old, and the oldest rows of a file that is too large.
+
+Keeps: small transactions, so that nobody waits long for one; an outcome goes with its decision. What is deleted makes
+room in the file, which itself does not shrink. Called by: `decisions`, on the rounds' timer.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
+
+from sidecar.control.database import Database, Transaction
+from sidecar.control.decision_tables import decision, outcome
+
+_SLICE_ROWS = 5_000
+# Where it is over its bound it is brought below it by so much, so that the next flush does not cross it again.
+_BELOW = 0.98
+
+
+async def delete_older(database: Database, before: float) -> int:
+    """Deletes decisions that were made, and outcomes that came, before that time; how many decisions."""
+    deleted = 0
+    while True:
+        async with database.begin() as connection:
+            rows = await _delete_oldest(connection, decision.c.at < before)
+        deleted += rows
+        if rows < _SLICE_ROWS:
+            break
+    while True:
+        async with database.begin() as connection:
+            old = select(outcome.c.received).where(outcome.c.received < before).order_by(outcome.c.received)
+            last = (await connection.execute(old.limit(1).offset(_SLICE_ROWS - 1))).scalar()
+            until = outcome.c.received < before if last is None else outcome.c.received <= last
+            await connection.execute(delete(outcome).where(until))
+        if last is None:
+            return deleted
+
+
+async def delete_beyond(database: Database, most_bytes: int) -> int:
+    """Deletes the oldest decisions, with their outcomes, until the file's content is within the bound; how many."""
+    deleted, bound = 0, most_bytes
+    while True:
+        async with database.begin() as connection:
+            if await used_bytes(connection) <= bound:
+                return deleted
+            bound = int(most_bytes * _BELOW)
+            rows = await _delete_oldest(connection, decision.c.at.is_not(None))
+        deleted += rows
+        if not rows:
+            return deleted
+
+
+async def used_bytes(connection: Transaction) -> int:
+    """What the file's content takes, without the room that deleted rows left."""
+    pages, free, size = [
+        int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
+        for name in ("page_count", "freelist_count", "page_size")
+    ]
+    return (pages - free) * size
+
+
+async def _delete_oldest(connection: Transaction, which: ColumnElement[bool]) -> int:
+    """At most a slice of decisions, oldest first, and a few more that are as old as the last of them."""
+    oldest = select(decision.c.at).where(which).order_by(decision.c.at)
+    last = (await connection.execute(oldest.limit(1).offset(_SLICE_ROWS - 1))).scalar()
+    if last is None:
+        last = (await connection.execute(select(func.max(decision.c.at)).where(which))).scalar()
+    if last is None:
+        return 0
+    gone = select(decision.c.request_id, decision.c.row, decision.c.deployment).where(decision.c.at <= last).subquery()
+    mine = (
+        (outcome.c.request_id == gone.c.request_id)
+        & (outcome.c.row == gone.c.row)
+        & (outcome.c.deployment == gone.c.deployment)
+    )
+    keys = select(outcome.c.request_id, outcome.c.row).select_from(gone.join(outcome, mine))
+    await connection.execute(delete(outcome).where(tuple_(outcome.c.request_id, outcome.c.row).in_(keys)))
+    return (await connection.execute(delete(decision).where(decision.c.at <= last))).rowcount

@@ -1,0 +1,1 @@
+"""The steps of `decisions.db`. The last one's revision stands in `decision_tables.REVISION`."""

@@ -1,0 +1,91 @@
+"""SIGKILL at each place that a transition comes by: what is there afterwards is the old or the new, never half.
+
+R-C01, for each place and each verb, on one control that is started again every time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.kill_points import ROUND_POINTS, VERB_POINTS
+from tests.chaos.killed_control import ONE, Killed, killed_control
+from tests.process.whole_sidecar import until
+
+OTHER = {"3": "4", "4": "3"}
+# From here on the transition is on disk: it stands though nobody was told.
+COMMITTED = list(VERB_POINTS)[list(VERB_POINTS).index("after the commit") :]
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+    with killed_control(tmp_path_factory.mktemp("killed"), traffic=True) as control:
+        yield control
+
+
+def standing(control: Killed) -> tuple[str, int]:
+    status = control.get(ONE)
+    return status["champion"]["version"], status["generation"]
+
+
+def to_the_other(control: Killed, verb: str, key: str) -> Any:
+    """One transition to the version that is not champion."""
+    champion, _ = standing(control)
+    target = {"challenger": OTHER[champion]} if verb == "promote" else {"to": OTHER[champion]}
+    return lambda: control.call(f"{ONE}/{verb}", target | {"reason": "to try it"}, key)
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback"])
+@pytest.mark.parametrize("place", list(VERB_POINTS))
+def test_a_kill_during_a_transition_leaves_the_old_or_the_new(control: Killed, place: str, verb: str) -> None:
+    before, generation = standing(control)
+    lives, entries = control.lives, control.get("/v1/audit/verify")["entries"]
+    call = to_the_other(control, verb, f"key-{next(numbers)}")
+    control.arm(place)
+    answered = call()
+    until(f"control was killed {place}", lambda: control.lives > lives and not control.armed, 60)
+    control.up()
+
+    committed = place in COMMITTED
+    now = standing(control)
+    assert now == ((OTHER[before], generation + 1) if committed else (before, generation))
+    assert answered is None or committed, "what was acknowledged is there"
+    check = control.get("/v1/audit/verify")
+    assert (check["ok"], check["entries"]) == (True, entries + committed), check
+
+    # The same call again: done once, and the answer is of the first time.
+    again = call()
+    assert again is not None
+    assert (again.status, again.document["generation"]) == (200, generation + 1), again
+    assert standing(control) == (OTHER[before], generation + 1)
+    check = control.get("/v1/audit/verify")
+    assert (check["ok"], check["entries"]) == (True, entries + 1), check
+    until("every worker routes", control.ready, 60)
+    assert control.served() == OTHER[before]
+    until("the registry was told", lambda: control.alias() == OTHER[before], 60)
+
+
+@pytest.mark.parametrize("place", list(ROUND_POINTS))
+def test_a_kill_while_evidence_is_kept_changes_nothing(control: Killed, place: str) -> None:
+    before, lives = standing(control), control.lives
+    control.arm(place)
+    until(f"control was killed {place}", lambda: control.lives > lives and not control.armed, 60)
+    control.up()
+    assert standing(control) == before
+    assert control.get("/v1/audit/verify")["ok"]
+    until("every worker routes", control.ready, 60)
+
+
+def test_control_ends_in_order_after_all_that(tmp_path: Path) -> None:
+    with killed_control(tmp_path, traffic=False) as control:
+        control.up()
+        control.kill()
+        until("another one", lambda: control.lives == 2, 60)
+        control.up()
+        assert control.close() == [0]
+        assert "Traceback" not in control.said()

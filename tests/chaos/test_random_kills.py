@@ -1,0 +1,123 @@
+"""Calls at random, control killed at random microseconds among them, and what is seen is checked against a model.
+
+R-C02. 20 kills; 500 in the long form (`make soak`). The seed is told, and `SIDECAR_KILLS_SEED` repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from tests.chaos.killed_control import ONE, Killed, killed_control
+from tests.chaos.model_of_state import OTHER, Model, State, Verb
+from tests.process.whole_sidecar import Answer, Callers, until
+
+KILLS, LONG_KILLS = 20, 500
+VERBS: tuple[Verb, ...] = ("promote", "rollback", "promote", "rollback", "shadow on", "shadow off")
+
+
+class Operator:
+    """Calls what the model then knows of."""
+
+    def __init__(self, control: Killed, rng: random.Random) -> None:
+        self.control, self.rng, self.model = control, rng, Model()
+        self.typical_s = 0.05
+        self._calls = 0
+
+    def verb(self, verb: Verb) -> None:
+        champion = self.model.state.champion
+        body: dict[str, Any] = {"reason": "by chance"}
+        if verb in ("promote", "rollback"):
+            path = f"{ONE}/{verb}"
+            body["challenger" if verb == "promote" else "to"] = OTHER[champion]
+        else:
+            path = f"{ONE}/shadow"
+            body["enabled"] = verb == "shadow on"
+        self._calls += 1
+        key = f"key-{self._calls}"
+        answer = self._killed_during(path, body, key)
+        assert answer is None or answer.status == 200, answer
+        self.model.did(verb, answer is not None)
+        self.look()
+        if answer is None and verb in ("promote", "rollback") and self.rng.random() < 0.5:
+            # The program that did not get its answer asks again: it is done by now, and was done once.
+            done = self.model.state.champion == OTHER[champion]
+            answer = self.control.call(path, body, key)
+            assert answer is not None
+            assert answer.status == 200, answer
+            self.model.did(verb, True) if not done else None
+            assert answer.document["generation"] == self.model.state.generation
+            self.look()
+
+    def outcomes(self) -> None:
+        self._calls += 1
+        request_ids = [f"unseen-{self._calls}-{number}" for number in range(self.rng.randint(1, 3_000))]
+        body = {"outcomes": [{"request_id": name, "outcome": 1} for name in request_ids]}
+        answer = self._killed_during("/v1/outcomes", body, None)
+        self.model.posted(request_ids, answer is not None)
+        again = self.control.call("/v1/outcomes", body)
+        assert again is not None
+        self.model.saw_outcomes(request_ids, again.document)
+        self.look()
+
+    def look(self) -> None:
+        status, check = self.control.get(ONE), self.control.get("/v1/audit/verify")
+        assert check["ok"], check
+        champion, generation = status["champion"]["version"], status["generation"]
+        self.model.saw(State(champion, generation, status["shadow_enabled"], check["entries"]))
+        until("every worker routes", self.control.ready, 60)
+        assert self.control.served() == champion
+
+    def _killed_during(self, path: str, body: dict[str, Any], key: str | None) -> Answer | None:
+        """The call, with a kill somewhere in it or shortly after."""
+        lives, answers = self.control.lives, []
+        caller = threading.Thread(target=lambda: answers.append(self.control.call(path, body, key)))
+        began = monotonic()
+        caller.start()
+        sleep(self.rng.uniform(0.0, 1.5) * self.typical_s)  # not to wait for something: this is the random moment
+        self.control.kill()
+        caller.join()
+        if answers[0] is not None:
+            self.typical_s += 0.2 * (monotonic() - began - self.typical_s)
+        until("another control", lambda: self.control.lives > lives, 60)
+        self.control.up()
+        return answers[0]
+
+
+def test_no_kill_at_any_moment_loses_or_halves_anything(tmp_path: Path, long_form: bool) -> None:
+    seed = int(os.environ.get("SIDECAR_KILLS_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"SIDECAR_KILLS_SEED={seed}")  # noqa: T201  shown where the test fails
+    rng = random.Random(seed)
+    with killed_control(tmp_path, traffic=True) as control, Callers(control.data, 1) as callers:
+        operator = Operator(control, rng)
+        operator.look()
+        while control.lives <= (LONG_KILLS if long_form else KILLS):
+            if rng.random() < 0.2:
+                operator.outcomes()
+            else:
+                operator.verb(rng.choice(VERBS))
+        state = operator.model.state
+        until("the registry was told", lambda: control.alias() == state.champion, 60)
+        until("all of it", lambda: _untold(control) == 0, 60)
+        assert _told(control) == state.generation - 1
+    assert (callers.faults, callers.statuses) == ([], {200})
+    assert set(callers.versions) <= set(OTHER)
+
+
+def _untold(control: Killed) -> int:
+    return _count(control, "SELECT count(*) FROM outbox WHERE done_at IS NULL")
+
+
+def _told(control: Killed) -> int:
+    return _count(control, "SELECT count(*) FROM outbox")
+
+
+def _count(control: Killed, query: str) -> int:
+    with closing(sqlite3.connect(control.state_dir / "sidecar.db", timeout=30)) as connection:
+        return int(connection.execute(query).fetchone()[0])
