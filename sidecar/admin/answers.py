@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.recorded import Cost, DeadLetter, DeadLetters
 from sidecar.records import DROP_REASONS, LEG_ERRORS
 from sidecar.reports import (
     Cause,
@@ -20,6 +21,8 @@ from sidecar.reports import (
     DriftReport,
     FeatureDrift,
     GateTable,
+    LabelWants,
+    PairedQuality,
     Quantiles,
     RowSkewReport,
     VersionQuality,
@@ -36,6 +39,8 @@ from sidecar.standing import (
 )
 
 _LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that RFC 3339 can write
+
+_LATENCY_CAVEAT = "paired on the same requests; the challenger may run on other hardware and with colder caches"
 
 Json = dict[str, Any]
 
@@ -71,11 +76,13 @@ def registry(status: RegistryStatus) -> Json:
     return {**_members(status), "since": rfc3339(status.since), "divergence": both}
 
 
-def comparison(report: ComparisonReport, champion: str, challenger: str | None) -> Json:
+def comparison(
+    report: ComparisonReport, champion: str, challenger: str | None, paired: PairedQuality | None = None
+) -> Json:
     """`GET …/comparison`. The noise floor is null until repeated requests measure it."""
     copies = report.copies
     members = _members(report)
-    for name in ("copies", "latency_champion", "latency_challenger"):
+    for name in ("copies", "latency_champion", "latency_challenger", "slower"):
         del members[name]
     return members | {
         "champion": champion,
@@ -86,13 +93,25 @@ def comparison(report: ComparisonReport, champion: str, challenger: str | None) 
         "answered": copies.answered,
         "errors": complete(copies.errors, LEG_ERRORS),
         "dropped": complete(copies.dropped, DROP_REASONS),
-        "noise_floor": None,
+        "lost": copies.lost,
+        "noise_floor": report.noise.self_disagreement if report.noise is not None else None,
         "latency_ms": {
             "champion": _quantiles(report.latency_champion),
             "challenger": _quantiles(report.latency_challenger),
+            "slower": report.slower,
+            "caveat": _LATENCY_CAVEAT,
         },
+        "outcomes": None if paired is None else _outcomes(paired),
         "worst": [{**_members(pair), "at": rfc3339(pair.at)} for pair in report.worst],
     }
+
+
+def label_queue(wants: LabelWants) -> Json:
+    """`GET …/label-queue`."""
+    items = [{**_members(wanted), "at": rfc3339(wanted.at)} for wanted in wants.items]
+    for item in items:
+        del item["order"]
+    return {**_members(wants), "items": items}
 
 
 def drift(report: DriftReport) -> Json:
@@ -110,6 +129,7 @@ def drift(report: DriftReport) -> Json:
         "prediction": _feature(report.prediction) if report.prediction is not None else None,
         "reference_at": rfc3339(report.reference_at),
         "schema": _feature(report.schema) if report.schema is not None else None,
+        "shift": None if report.shift is None else {**_members(report.shift), "since": rfc3339(report.shift.since)},
     }
 
 
@@ -155,6 +175,7 @@ def decision(found: Decision) -> Json:
         **_members(found),
         "at": rfc3339(found.at),
         "challengers": [{"version": version, "prediction": said} for version, said in found.challengers],
+        "champion": None if found.champion is None else champion_span(found.champion),
     }
 
 
@@ -170,8 +191,44 @@ def alarm(raised: Alarm) -> Json:
 
 
 def audit_entry(entry: AuditEntry) -> Json:
-    """One entry of `GET /v1/audit`; `details` stays the text that the hash covers."""
-    return {**_members(entry), "at": rfc3339(entry.at)}
+    """One entry of `GET /v1/audit`; `details` stays the text that the hash covers, and `at_s` the time that it does."""
+    return {**_members(entry), "at": rfc3339(entry.at), "at_s": entry.at}
+
+
+def transition_entry(entry: AuditEntry) -> Json:
+    """One item of `GET …/transitions`; the report tells the rest."""
+    return {
+        "seq": entry.seq,
+        "at": rfc3339(entry.at),
+        "action": entry.action,
+        "from": entry.from_version,
+        "to": entry.to_version,
+        "actor": entry.actor,
+        "reason": entry.reason,
+        "evidence": entry.evidence,
+    }
+
+
+def cost(found: Cost) -> Json:
+    """`GET …/cost`."""
+    members = _members(found)
+    return members | {
+        "since": rfc3339(found.since),
+        "until": rfc3339(found.until),
+        "kept_since": rfc3339(found.kept_since),
+        "champions": [champion_span(span) for span in found.champions],
+        "alarms": [alarm(each) for each in found.alarms],
+    }
+
+
+def dead_letters(found: DeadLetters) -> Json:
+    """`GET /v1/events/dead-letters`."""
+    return {**_members(found), "items": [dead_letter(letter) for letter in found.items]}
+
+
+def dead_letter(letter: DeadLetter) -> Json:
+    """One of them."""
+    return {**_members(letter), "given_up": rfc3339(letter.given_up)}
 
 
 def event(happened: Event) -> Json:
@@ -182,6 +239,11 @@ def event(happened: Event) -> Json:
 def complete(counts: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
     """A closed set of counters with its zeros; a name that is not in the set is kept, so that nothing is hidden."""
     return dict.fromkeys(names, 0) | dict(counts)
+
+
+def _outcomes(paired: PairedQuality) -> Json:
+    """Both versions on the same rows; each one's own figures are its performance."""
+    return {name: value for name, value in _members(paired).items() if name not in ("champion", "challenger")}
 
 
 def _feature(feature: FeatureDrift) -> Json:

@@ -21,6 +21,7 @@ from sidecar.admin.ingest import Ingesting
 from sidecar.admin.live import EventStreams
 from sidecar.admin.pages import Pages
 from sidecar.admin.questions import Questions
+from sidecar.admin.record import RecordHandlers
 from sidecar.admin.service import Service
 from sidecar.admin.verbs import Verbs
 from sidecar.admin.webhook import no_webhook
@@ -51,6 +52,7 @@ class Handlers:
         self.questions = Questions(service)
         self.verbs = Verbs(service, clock)
         self.ingesting = Ingesting(service)
+        self.record = RecordHandlers(service.record)
 
 
 def build_app(
@@ -97,7 +99,7 @@ def routes(
     """The table: method, path, lowest role, handler."""
     metrics: Need = "anyone" if metrics_open else "viewer"
     one = "/v1/deployments/{deployment}"
-    pages, asked, done = handlers.pages, handlers.questions, handlers.verbs
+    pages, asked, done, record = handlers.pages, handlers.questions, handlers.verbs, handlers.record
     return (
         AdminRoute("GET", "/healthz", "anyone", pages.healthz, anyhost=True),
         AdminRoute("GET", "/readyz", "anyone", pages.readyz, anyhost=True),
@@ -115,6 +117,10 @@ def routes(
         AdminRoute("GET", f"{one}/gates", "viewer", asked.gates),
         AdminRoute("GET", f"{one}/champion", "viewer", asked.champion),
         AdminRoute("GET", f"{one}/performance", "viewer", asked.performance),
+        AdminRoute("GET", f"{one}/label-queue", "viewer", asked.label_queue),
+        AdminRoute("GET", f"{one}/transitions", "viewer", record.transitions),
+        AdminRoute("GET", f"{one}/transitions/{{seq}}/report", "viewer", record.report),
+        AdminRoute("GET", f"{one}/cost", "viewer", record.cost),
         AdminRoute("POST", f"{one}/promote", "operator", done.promote),
         AdminRoute("POST", f"{one}/rollback", "operator", done.rollback),
         AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", done.set_challenger),
@@ -129,6 +135,10 @@ def routes(
         AdminRoute("POST", "/v1/alarms/{alarm}/acknowledge", "operator", done.acknowledge),
         AdminRoute("GET", "/v1/audit", "viewer", asked.audit),
         AdminRoute("GET", "/v1/audit/verify", "viewer", asked.verify),
+        AdminRoute("POST", "/v1/audit/verify", "viewer", record.verify_against),
+        AdminRoute("GET", "/v1/audit/head", "viewer", record.head),
+        AdminRoute("GET", "/v1/events/dead-letters", "viewer", record.dead_letters),
+        AdminRoute("POST", "/v1/events/dead-letters/{letter}/resend", "operator", record.send_again),
         AdminRoute("GET", "/v1/events", "viewer", streams.serve),
     )
 
@@ -158,6 +168,7 @@ def _guarded(access: Access, route: AdminRoute) -> problems.Handler:
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)  # a report's page allows itself less
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "sidecar"

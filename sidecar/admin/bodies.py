@@ -62,6 +62,22 @@ class FreezeReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reason: Reason
 
 
+class SendAgain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/events/dead-letters/{letter}/resend`."""
+
+    reason: Reason
+
+
+class KeptHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/audit/verify`: a head as `GET /v1/audit/head` gave it."""
+
+    seq: Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+    hash: Annotated[str, msgspec.Meta(max_length=200)]
+    at: float | None = None
+    key: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    mac: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
 class SwitchShadow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/shadow`."""
 

@@ -39,7 +39,8 @@ class Pages:
         says = self._service.waits()
         if says is not None:
             return problems.problem(503, says, kind="not-ready")
-        return json_answer({"status": "ready"})
+        remarks = self._service.remarks()
+        return json_answer({"status": "ready"} | ({"says": "; ".join(remarks)} if remarks else {}))
 
     async def metrics(self, _: web.Request) -> web.Response:
         """What Prometheus scrapes."""

@@ -13,6 +13,7 @@ from sidecar.admin.service import Service
 from sidecar.errors import Invalid
 
 _AUDIT_LIMIT = 1000
+_LABELS_LIMIT = 1000
 
 
 class Questions:
@@ -34,10 +35,10 @@ class Questions:
     async def comparison(self, request: web.Request) -> web.Response:
         """Challenger beside champion."""
         name, challenger = deployment_of(request), bodies.query(request, "challenger").get("challenger")
-        report = self._service.comparison(name, challenger)
+        report, paired = self._service.comparison(name, challenger), self._service.paired(name, challenger)
         status = self._service.deployment(name)
         sole = status.challengers[0].version if len(status.challengers) == 1 else None
-        return json_answer(answers.comparison(report, status.champion.version, challenger or sole))
+        return json_answer(answers.comparison(report, status.champion.version, challenger or sole, paired))
 
     async def drift(self, request: web.Request) -> web.Response:
         """Live inputs against the baseline."""
@@ -66,6 +67,13 @@ class Questions:
         """Quality per version."""
         bodies.query(request)
         return json_answer(answers.performance(self._service.performance(deployment_of(request))))
+
+    async def label_queue(self, request: web.Request) -> web.Response:
+        """What to label next."""
+        values = bodies.query(request, "challenger", "limit")
+        limit = bodies.whole(values, "limit", 100, 1, _LABELS_LIMIT)
+        wants = self._service.label_queue(deployment_of(request), values.get("challenger"), limit)
+        return json_answer(answers.label_queue(wants))
 
     async def decision(self, request: web.Request) -> web.Response:
         """What was answered to one request."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+from sidecar.admin.record_service import RecordService
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
     DriftReport,
     GateTable,
+    LabelWants,
     OutcomeCounts,
+    PairedQuality,
     RowsCompared,
     RowSkewReport,
     VersionQuality,
@@ -39,8 +42,15 @@ from sidecar.standing import (
 class Service(Protocol):
     """The control side, seen from its API."""
 
+    @property
+    def record(self) -> RecordService:
+        """What was: the trail, its reports, events that nobody took."""
+
     def waits(self) -> str | None:
         """Why traffic may not come yet, in a sentence; None when it may: every worker routes by the present table."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """What somebody should know though traffic may come; sentences."""
 
     def deployments(self) -> tuple[DeploymentStatus, ...]:
         """All deployments in the settings' order."""
@@ -113,6 +123,12 @@ class Service(Protocol):
 
     def performance(self, name: str) -> tuple[VersionQuality, ...]:
         """Quality per version on rows with an outcome."""
+
+    def paired(self, name: str, challenger: str | None) -> PairedQuality:
+        """Champion and challenger on the same rows with the same outcome."""
+
+    def label_queue(self, name: str, challenger: str | None, limit: int) -> LabelWants:
+        """Rows on which the two decide differently and that have no outcome, in the order of a sample."""
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Open alarms first, then ended ones of the last day."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sidecar.config import Settings
 from sidecar.control.champion_call import ask_champion
+from sidecar.control.noise_floor import NoiseFloorAsking
 from sidecar.control.probe import probe
 from sidecar.control.rescoring import Rescoring
 from sidecar.control.watch import DeploymentWatch
@@ -40,3 +41,17 @@ def rescoring(
         return await ask_champion(target, path, body, trust_of(target, settings().upstream_tls))
 
     return Rescoring(watches, ask=ask, totals=totals.totals, clock=clock)
+
+
+def asking_again(
+    watches: Mapping[str, DeploymentWatch],
+    totals: WorkerTotals,
+    settings: Callable[[], Settings],
+    clock: Callable[[], float],
+) -> NoiseFloorAsking:
+    """How often a champion contradicts itself, where the settings allow to ask it again."""
+
+    async def ask(target: Target, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+        return await ask_champion(target, path, body, trust_of(target, settings().upstream_tls), headers)
+
+    return NoiseFloorAsking(watches, ask=ask, totals=totals.totals, clock=clock)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sidecar.config import Settings
 
-_SECTIONS = ("admin", "registry", "telemetry")
+_SECTIONS = ("admin", "registry", "telemetry", "audit")
 _KEYS = ("listen", "workers", "state_dir", *_SECTIONS)
 
 

@@ -116,54 +116,6 @@ class Refusal(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
 
 
-class Interval(msgspec.Struct, frozen=True):
-    """A share and its anytime-valid interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-
-class ScoreDifference(msgspec.Struct, frozen=True):
-    """challenger − champion."""
-
-    n: int
-    mean: float
-    mean_abs: float
-    p95: float
-    max: float
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """Milliseconds."""
-
-    p50: float | None = None
-    p99: float | None = None
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Of both versions, on the same requests."""
-
-    champion: Quantiles
-    challenger: Quantiles
-
-
-class Comparison(msgspec.Struct, frozen=True):
-    """A challenger beside the champion."""
-
-    mirrored: int
-    answered: int
-    pairs: int
-    errors: dict[str, int]
-    dropped: dict[str, int]
-    agreement: Interval | None
-    score_difference: ScoreDifference | None
-    latency_ms: Latency
-    noise_floor: float | None = None
-    champion: str | None = None
-    challenger: str | None = None
-
-
 class Cause(msgspec.Struct, frozen=True):
     """Why a feature moved."""
 
@@ -192,6 +144,13 @@ class Baseline(msgspec.Struct, frozen=True):
     digest: str | None = None
 
 
+class SharedShift(msgspec.Struct, frozen=True):
+    """Which moved features the predictions' shift goes with."""
+
+    rows: int
+    shares: dict[str, float]
+
+
 class Drift(msgspec.Struct, frozen=True):
     """Every feature and the prediction."""
 
@@ -201,6 +160,7 @@ class Drift(msgspec.Struct, frozen=True):
     severity: str
     features: tuple[Feature, ...]
     prediction: Feature | None = None
+    shift: SharedShift | None = None
 
 
 class SkewedFeature(msgspec.Struct, frozen=True):
@@ -302,13 +262,14 @@ class AuditCheck(msgspec.Struct, frozen=True):
 
 
 class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
-    """A promotion or rollback that was done, or with `dry_run` would have been."""
+    """A promotion or rollback that was done, or with `dry_run` would have been; `unrecorded` says what it waits for."""
 
     from_version: str | None
     to_version: str
     generation: int
     audit_seq: int | None = None
     dry_run: bool = False
+    unrecorded: str | None = None
 
 
 class Reconciliation(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):

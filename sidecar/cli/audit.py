@@ -1,4 +1,4 @@
-"""The audit trail: `audit` lists it, `audit verify` checks its chain, with or without a running sidecar."""
+"""The audit trail: `audit` lists it, `audit verify` checks it; head, export and signing are in `audit_files`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import click
 from click.core import ParameterSource
 
 from sidecar.cli.answers import Audit, AuditCheck
+from sidecar.cli.audit_files import (
+    export_command,
+    head_command,
+    key_options,
+    read_head_file,
+    sign_command,
+    verify_offline,
+)
 from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import as_json_option, with_admin_api
-from sidecar.cli.failure import CommandFailed, CommandRefused, printable
+from sidecar.cli.failure import CommandRefused, printable
 from sidecar.cli.tables import console, table
 
 _LIMIT = 100
@@ -51,15 +59,35 @@ def audit_command(context: click.Context, api: AdminClient, after: int, limit: i
     type=click.Path(path_type=Path),
     help="Check this folder itself, without a running sidecar.",
 )
+@click.option(
+    "--file", "trail", type=click.Path(path_type=Path), help="Check this file, made by `sidecar audit export`."
+)
+@click.option(
+    "--head", type=click.Path(path_type=Path), help="A head that was kept elsewhere, from `sidecar audit head`."
+)
+@key_options
 @with_admin_api
 @as_json_option
-def verify_command(api: AdminClient, state_dir: Path | None, as_json: bool) -> None:
+def verify_command(
+    api: AdminClient,
+    state_dir: Path | None,
+    trail: Path | None,
+    head: Path | None,
+    key_env: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
     """Check that no entry was edited, inserted, removed, reordered or cut off. Exit code 1 if one was."""
-    if state_dir is None:
-        answer = api.get("/v1/audit/verify")
+    if state_dir is not None and trail is not None:
+        raise click.UsageError("give --state-dir or --file, not both")
+    if state_dir is None and trail is None:
+        if key_env is not None or key_file is not None:
+            raise click.UsageError("a key counts with --state-dir or --file; a running sidecar has its own")
+        kept = None if head is None else read_head_file(head)
+        answer = api.get("/v1/audit/verify") if kept is None else api.post("/v1/audit/verify", kept)
         check, text = answer.read_as(AuditCheck), answer.text
     else:
-        check, text = _verify_state_dir(state_dir)
+        check, text = verify_offline(state_dir, trail, head, key_env, key_file)
     if as_json:
         click.echo(text)
     if not check.ok:
@@ -69,14 +97,6 @@ def verify_command(api: AdminClient, state_dir: Path | None, as_json: bool) -> N
         click.echo(printable(f"the audit trail holds: {check.entries} {noun}, head {check.head or '(none)'}"))
 
 
-def _verify_state_dir(state_dir: Path) -> tuple[AuditCheck, str]:
-    import msgspec  # noqa: PLC0415
-
-    from sidecar.control.store import verify_state_dir  # noqa: PLC0415  # needs SQLAlchemy
-    from sidecar.errors import SidecarError  # noqa: PLC0415
-
-    try:
-        found = verify_state_dir(state_dir)
-    except SidecarError as fault:
-        raise CommandFailed(str(fault)) from None
-    return msgspec.convert(msgspec.to_builtins(found), AuditCheck), msgspec.json.encode(found).decode()
+audit_command.add_command(head_command)
+audit_command.add_command(export_command)
+audit_command.add_command(sign_command)

@@ -51,6 +51,9 @@ def show_command(api: AdminClient, deployment: str | None, against: str, as_json
         rows.insert(0, _feature(found.prediction, f"{found.prediction.name} (prediction)"))
     columns = ("feature", "n", "PSI", "KL at least", "missing", "never seen", "", "cause")
     out.print(table(columns, rows, right=("n", "PSI", "KL at least", "missing", "never seen")))
+    if found.shift is not None:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in found.shift.shares.items())
+        out.print(text(f"the predictions' shift goes with {shares} (shares need not add up)"))
 
 
 @drift_command.command("freeze")

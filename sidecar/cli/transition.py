@@ -97,5 +97,8 @@ def _show(answer: Answer, deployment: str, verb: str, as_json: bool) -> None:
         return
     done = answer.read_as(Transition)
     said = f"would be {verb}" if done.dry_run else verb
-    kept = " (nothing was changed)" if done.dry_run else f" (generation {done.generation}, audit {done.audit_seq})"
+    entry = "not recorded yet" if done.audit_seq is None else f"audit {done.audit_seq}"
+    kept = " (nothing was changed)" if done.dry_run else f" (generation {done.generation}, {entry})"
     click.echo(printable(f"{deployment}: {said} from {done.from_version} to {done.to_version}{kept}"))
+    if done.unrecorded is not None:
+        click.echo(printable(f"sidecar: {done.unrecorded}"), err=True)

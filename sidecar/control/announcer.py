@@ -1,9 +1,11 @@
-"""Facts as they happen, for whoever listens now. Nothing is kept; a listener that does not read is let go."""
+"""Facts as they happen, for whoever listens now, and for the post. Nothing is kept here; a listener that does not read
+is let go.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from sidecar.standing import Event
 
@@ -11,13 +13,15 @@ _WAITING = 256
 
 
 class Announcer:
-    """Hands each event to every listener."""
+    """Hands each event to every listener, and to `post`, which tells receivers that are not here."""
 
-    def __init__(self) -> None:
+    def __init__(self, post: Callable[[Event], None] = lambda _: None) -> None:
+        self.post = post
         self._listeners: set[asyncio.Queue[Event | None]] = set()
 
     def announce(self, event: Event) -> None:
         """Tells all; never waits."""
+        self.post(event)
         for queue in list(self._listeners):
             if queue.qsize() >= _WAITING:
                 self._listeners.discard(queue)

@@ -3,12 +3,13 @@
 Keeps: its own header, so that it is never taken for traffic (a sidecar in between counts it as a copy, too); a
 deadline; no redirect; an answer of at most 1 MiB. Carries no credentials.
 Does not: choose what to ask nor when (`rescoring` does).
-Called by: rescoring, through control's composition root.
+Called by: rescoring and the noise floor, through control's composition root.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import aiohttp
@@ -19,13 +20,21 @@ from sidecar.decide.routing_table import Trust
 from sidecar.records import Answer
 from sidecar.standing import Target
 
-DEADLINE_S = 2.0
+# Longer than most models take: one that callers wait for may be asked, too, one request at a time.
+DEADLINE_S = 10.0
 HEADERS = {"content-type": "application/json", "sidecar-shadow": "rescore", "accept-encoding": "identity"}
+# How much of a body is JSON before raw tensors begin (Open Inference Protocol, binary data extension).
+JSON_BYTES = "inference-header-content-length"
 _ANSWER_BYTES = 1 << 20
 
 
-async def ask_champion(target: Target, path: str, body: bytes, trust: Trust | None = None) -> Answer | None:
-    """The answer to one request, whatever its status; None where none came in time or whole."""
+async def ask_champion(
+    target: Target, path: str, body: bytes, trust: Trust | None = None, headers: Mapping[str, str] | None = None
+) -> Answer | None:
+    """The answer to one request, whatever its status; None where none came in time or whole.
+
+    `headers` take the place of those of the same name.
+    """
     address = parse_url(target.url)
     connector = aiohttp.UnixConnector(address.unix) if address.unix else aiohttp.TCPConnector()
     base = f"{'https' if address.tls else 'http'}://{'localhost' if address.unix else address}"
@@ -39,7 +48,7 @@ async def ask_champion(target: Target, path: str, body: bytes, trust: Trust | No
             session.post(
                 url,
                 data=body,
-                headers=HEADERS,
+                headers={**HEADERS, **(headers or {})},
                 allow_redirects=False,
                 ssl=context or True,
                 server_hostname=server_name,
@@ -50,9 +59,15 @@ async def ask_champion(target: Target, path: str, body: bytes, trust: Trust | No
                 content += chunk
                 if len(content) > _ANSWER_BYTES:
                     return None
-            headers = answer.headers
-            encoding = headers.get("content-encoding", "")
-            return Answer(answer.status, headers.get("content-type", ""), encoding, bytes(content))
+            told = answer.headers
+            json_bytes = told.get(JSON_BYTES, "")
+            return Answer(
+                answer.status,
+                told.get("content-type", ""),
+                told.get("content-encoding", ""),
+                bytes(content),
+                int(json_bytes) if json_bytes.isascii() and json_bytes.isdecimal() and len(json_bytes) < 12 else -1,
+            )
     except (TimeoutError, aiohttp.ClientError, OSError):
         return None
 

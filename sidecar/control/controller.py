@@ -1,7 +1,8 @@
 """The verbs that change what stands: start, promote, roll back, acknowledge.
 
 Keeps: one verb at a time for each deployment; read, judge, decide, probe, commit state and audit entry at once, then
-publish the routing table, then wake the outbox (`turns` has the order). A rollback asks neither gates nor registry.
+publish the routing table, then wake the outbox (`turns` has the order). A rollback asks neither gates nor registry,
+and is done whatever the disk says (`recording`).
 Does not: judge or decide (`decide` does), speak HTTP, probe or send by itself: those callables are handed in.
 Called by: the service that the admin API sees; `start` by control's composition root.
 """
@@ -11,13 +12,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from sidecar.config import Deployment
+from sidecar.control.recording import Recording
 from sidecar.control.store import Delivery, Receipt, Store
 from sidecar.control.turns import Turns
+from sidecar.control.unrecorded import Transit
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.evidence_record import with_record
 from sidecar.decide.lineage import with_lineage
 from sidecar.decide.promotion import (
     Plan,
@@ -30,7 +35,7 @@ from sidecar.decide.promotion import (
     decide_start,
 )
 from sidecar.decide.routing import targets
-from sidecar.errors import Invalid, Refused, Unknown
+from sidecar.errors import Invalid, Refused, Unavailable, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
 
@@ -46,6 +51,12 @@ def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
 def unknown_lineage(name: str, version: str) -> Mapping[str, str]:
     """No registry says anything."""
     del name, version
+    return {}
+
+
+def unknown_basis(table: GateTable) -> Mapping[str, Any]:
+    """Nobody has kept what the table was made from."""
+    del table
     return {}
 
 
@@ -68,6 +79,8 @@ class Controller:
         deliveries: what a transition has to tell others, written with it.
         lineage: (deployment, version) -> the registry's fields, as last known, for the audit entry.
         wake: there is something in the outbox.
+        basis: what a table was just judged on (`decide.evidence_record`), for the audit entry.
+        recording: the way into the store, by default straight.
     """
 
     def __init__(
@@ -83,6 +96,8 @@ class Controller:
         deliveries: Callable[[Plan], Sequence[Delivery]] = no_deliveries,
         wake: Callable[[], None] = lambda: None,
         lineage: Callable[[str, str], Mapping[str, str]] = unknown_lineage,
+        basis: Callable[[GateTable], Mapping[str, Any]] = unknown_basis,
+        recording: Recording | None = None,
     ) -> None:
         self.states: dict[str, DeploymentState] = {}
         self._store = store
@@ -94,10 +109,15 @@ class Controller:
         self._deliveries = deliveries
         self._wake = wake
         self._lineage = lineage
+        self._basis = basis
+        self.recording = recording or Recording(store, clock)
 
     async def take_up(self) -> None:
         """Reads the stored states, so that others know them before `start`."""
-        self.states = await self._store.states() | self.states
+        stored = await self._store.states()
+        if not self.states:
+            stored |= self.recording.unrecorded.take_up(stored)
+        self.states = stored | self.states
 
     async def start(self, names: Collection[str] | None = None) -> None:
         """Takes up the stored states, makes the first one of a new deployment, publishes. Also after a reload.
@@ -135,11 +155,13 @@ class Controller:
             first = None if dry_run else await self._first_answer(idempotency_key, request)
             if first is not None:
                 return first
+            await self.recording.catch_up(name)
             state, known = self._state(name), targets(deployment)
             candidate(state, command, known)
             table = self._gate_table(name, challenger)
             watch_s = deployment.promotion.watch_s
             plan = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s)
+            plan = dataclasses.replace(plan, details=with_record(plan.details, self._basis(table)))
             await self._probed(plan.target, plan.to_version, force=force)
             # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
             seen_again = dataclasses.replace(command, evidence=None)
@@ -152,12 +174,18 @@ class Controller:
     async def rollback(
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
     ) -> Transition:
-        """Back to the previous champion, or to another known version, without gates."""
+        """Back to the previous champion, or to another known version, without gates.
+
+        Where the store cannot be written it is done all the same, and its answer says so.
+        """
         command = Rollback(actor, checked_reason(reason), to, force)
         deployment = self._deployment(name)
         request = _request("rollback", name, msgspec.to_builtins(command))
         async with self.turns.of(name):
-            first = await self._first_answer(idempotency_key, request)
+            try:
+                first = await self._first_answer(idempotency_key, request)
+            except Unavailable:
+                first = None
             if first is not None:
                 return first
             plan = decide_rollback(self._state(name), command, targets(deployment), self._clock())
@@ -192,6 +220,14 @@ class Controller:
             )
             await self.turns.to_its_end(self._store.acknowledge(seen, deed))
             return seen
+
+    async def record(self) -> None:
+        """Writes rollbacks that the store could not take before, and keeps the reserve. Raises Unavailable."""
+        for name in self.recording.unrecorded.names:
+            async with self.turns.of(name):
+                await self.turns.to_its_end(self.recording.catch_up(name))
+            self._wake()
+        await self.recording.replenish()
 
     async def finish(self) -> None:
         """Waits for verbs whose caller went away; before the store is closed."""
@@ -231,7 +267,7 @@ class Controller:
             return None
         if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
             raise Invalid(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
-        receipt = await self._store.receipt(key)
+        receipt = self.recording.unrecorded.receipt(key) or await self._store.receipt(key)
         if receipt is None:
             return None
         if receipt.request != request:
@@ -254,30 +290,38 @@ class Controller:
     async def _carry_out(self, plan: Plan, receipt: Receipt | None) -> Transition:
         seq = await self._write(plan, receipt)
         await self.turns.publish()
+        await self.recording.replenish()
         self._wake()
-        return msgspec.structs.replace(_transition(plan), audit_seq=seq)
+        done = msgspec.structs.replace(_transition(plan), audit_seq=seq)
+        says = self.recording.unrecorded.says(plan.state.deployment) if seq is None else None
+        return done if says is None else msgspec.structs.replace(done, unrecorded=says)
 
-    async def _write(self, plan: Plan, receipt: Receipt | None) -> int:
-        deed = Deed(
-            at=self._clock(),
-            actor=plan.actor,
-            action=plan.action,
-            deployment=plan.state.deployment,
-            from_version=plan.from_version,
-            to_version=plan.to_version,
-            reason=plan.reason,
-            evidence=plan.evidence,
-            details=with_lineage(plan.details, self._lineage(plan.state.deployment, plan.to_version)),
-        )
-        entry = await self._store.transition(
-            plan.state,
+    async def _write(self, plan: Plan, receipt: Receipt | None) -> int | None:
+        transit = Transit(
+            state=plan.state,
             expected_generation=plan.expected_generation,
-            deed=deed,
-            deliveries=self._deliveries(plan),
+            deed=Deed(
+                at=self._clock(),
+                actor=plan.actor,
+                action=plan.action,
+                deployment=plan.state.deployment,
+                from_version=plan.from_version,
+                to_version=plan.to_version,
+                reason=plan.reason,
+                evidence=plan.evidence,
+                details=with_lineage(
+                    plan.details,
+                    self._lineage(plan.state.deployment, plan.to_version),
+                    self._lineage(plan.state.deployment, plan.from_version),
+                ),
+            ),
+            deliveries=tuple(self._deliveries(plan)),
             receipt=receipt,
         )
+        write = self.recording.write_or_hold if plan.action == "rollback" else self.recording.write
+        seq = await write(transit)
         self.states[plan.state.deployment] = plan.state
-        return entry.seq
+        return seq
 
 
 def _transition(plan: Plan) -> Transition:

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sidecar.control.controller import Controller
 from sidecar.control.ingest import Ingest
+from sidecar.control.joining import Joining
 from sidecar.control.questions import Questions
 from sidecar.control.reconcile import Reconciler, Side
+from sidecar.control.record import Record
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.promotion import checked_reason
 from sidecar.errors import Refused
@@ -40,9 +41,9 @@ _FEWEST_ROWS = 20
 class Desk(Questions):
     """Satisfies `admin.service.Service`. What stands here without a value is put in when it is made."""
 
-    controller: Controller
     reconciler: Reconciler
     ingesting: Ingest
+    record: Record
 
     async def promote(
         self,
@@ -101,11 +102,9 @@ class Desk(Questions):
     async def outcomes(self, outcomes: Sequence[Outcome]) -> OutcomeCounts:
         """Joins late truths to what was predicted."""
         limits = self._settings().outcomes
-        counts, joined = await self._decisions.post(outcomes, self._clock(), limits.early_s, limits.window_s)
+        joining = Joining(self._decisions, self._watches)
+        counts, joined = await joining.post(outcomes, self._clock(), limits.early_s, limits.window_s)
         known = Counter(row.deployment for row in joined)
-        for row in joined:
-            if row.deployment in self._watches:
-                self._watches[row.deployment].fold_joined(row)
         for deployment, matched in known.items():
             self.outcome_counts[deployment]["matched"] += matched
         others = Counter(msgspec.structs.asdict(counts))

@@ -24,7 +24,7 @@ from sidecar.observe.severity import Stakes
 from sidecar.payload.columns import Columns
 from sidecar.payload.request_form import form_of
 from sidecar.records import Exchange, Prediction, Sample
-from sidecar.reports import AlarmChange, DriftReport, Severity
+from sidecar.reports import AlarmChange, DriftReport, Severity, SharedShift
 
 LOOK_S = 10.0  # the longest between two looks at the drift report: an alarm's sentence is never older
 FEWEST_REFERENCE_ROWS = 1_000
@@ -56,6 +56,8 @@ class InputWatch:
                 now=now,
                 name_values=drift.name_values,
             )
+        # Which features the shift of the predictions goes with, once the champion was asked (`shift_shares`).
+        self.shift: SharedShift | None = None
         self._sampling = deployment.sampling
         self._baseline = baseline
         self._take_rows()
@@ -140,7 +142,9 @@ class InputWatch:
         """All columns now; None where nothing is watched."""
         if self.observer is None:
             return None
-        return msgspec.structs.replace(self.observer.report(against), sampling_rate=self._budget.rate)
+        report = self.observer.report(against)
+        shift = self._shift_of(report) if against == "training" else None
+        return msgspec.structs.replace(report, sampling_rate=self._budget.rate, shift=shift)
 
     def restore(self, snapshot: bytes) -> None:
         """Carries on where a snapshot left off; ValueError, and nothing changed, where it is damaged."""
@@ -151,11 +155,17 @@ class InputWatch:
 
     def _known(self, report: DriftReport, now: float) -> Stakes:
         """What is known beside the report, with what whole rows say where predictions moved and no feature did."""
-        stakes = self._stakes(report)
+        stakes = msgspec.structs.replace(self._stakes(report), shift=self._shift_of(report))
         if self._joint is None:
             return stakes
         self._joint.look(report, now)
         return msgspec.structs.replace(stakes, whole_rows=self._joint.says)
+
+    def _shift_of(self, report: DriftReport) -> SharedShift | None:
+        """What was said of the alarm on predictions that stands; of one that is over it says nothing."""
+        alarm = report.prediction
+        since = alarm.since if alarm is not None and alarm.alarm else None
+        return self.shift if self.shift is not None and self.shift.since == since else None
 
     def _broken(self) -> bool:
         return any(alarm.kind == "data.broken" for alarm in self.standing or ())

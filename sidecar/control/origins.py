@@ -17,8 +17,6 @@ from sidecar.config import Deployment
 from sidecar.control.carryover import Snapshot
 from sidecar.control.watch import DeploymentWatch
 from sidecar.decide.origin import Origin, contradiction, together
-from sidecar.observe.comparison import ComparisonObserver
-from sidecar.observe.quality import QualityObserver
 
 log = logging.getLogger("sidecar.control.registry")
 
@@ -97,9 +95,4 @@ class Origins:
 
 
 def _anew(watch: DeploymentWatch, versions: Iterable[str], now: float) -> None:
-    champion, tolerance = watch.state.champion, watch.deployment.score_tolerance
-    if set(versions) == set(watch.comparisons):
-        watch.paired = QualityObserver()
-    for version in versions:
-        watch.paired.forget_pair(champion, version)
-        watch.comparisons[version] = ComparisonObserver(champion, version, score_tolerance=tolerance, now=now)
+    watch.evidence.forget(versions, now)

@@ -1,8 +1,9 @@
 """The durable sender: what a transition has to tell others is told at least once, also after a restart.
 
 Keeps: rows of one kind and subject go out in their order, one waits for the one before, or where a kind is delivered
-by whole lines, all that waits goes out at once; a failure waits 1 s, 2 s, 4 s, up to 5 minutes and never ends a row;
-what nobody can read is set aside and holds up no other; rows that are done or set aside stay for 7 days, then go.
+by whole lines, all that waits goes out at once; a failure waits 1 s, 2 s, 4 s, up to 5 minutes and ends no row, but
+where its `Manner` gives up after so long; what nobody can read or take is set aside and holds up no other; rows that
+are done or set aside stay for a while, then go.
 Does not: add rows (they are part of a transition in `store`), know what a handler does, or send twice at a time.
 Called by: control's composition root, which hands in a handler per kind; `controller` wakes it; `write_back` has what
 it has learnt on the way noted.
@@ -50,6 +51,24 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """Which rows an outbox sends, and how.
+
+    Attributes:
+        only, never: kinds; `only` None means all but `never`. Two outboxes on one store share no kind.
+        give_up_s: a row that was tried for so long is set aside; None: never.
+        lines_at_once: how many lines are sent beside each other, so that a slow receiver holds up no other.
+        aside_kept_s: how long rows that were set aside stay.
+    """
+
+    only: frozenset[str] | None = None
+    never: frozenset[str] = frozenset()
+    give_up_s: float | None = None
+    lines_at_once: int = 1
+    aside_kept_s: float = DONE_KEPT_S
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """All of a kind, oldest first: what `waits`, of that what has `landed` in part, and what was set `aside`.
 
@@ -82,6 +101,10 @@ class _Row:
     has_landed: bool
     is_aside: bool
 
+    def is_due(self, now: float) -> bool:
+        """Also where it seems to wait for longer than anything does: the clock was set back since."""
+        return not now < self.next_at <= now + LONGEST_WAIT_S
+
 
 class Outbox:
     """Sends what is due. `run` is one task for the life of the process; `wake` makes it look at once."""
@@ -92,11 +115,13 @@ class Outbox:
         handlers: Mapping[str, Handler],
         clock: Callable[[], float],
         lines: Mapping[str, LineHandler] | None = None,
+        manner: Manner | None = None,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._clock = clock
         self._lines = lines or {}
+        self._manner = manner or Manner()
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -119,19 +144,34 @@ class Outbox:
         table = schema.outbox
         now = self._clock()
         async with self._database.begin() as connection:
-            old = (table.c.done_at < now - DONE_KEPT_S) | (table.c.aside_at < now - DONE_KEPT_S)
-            await connection.execute(delete(table).where(old))
-            rows = _rows((await connection.execute(_query().where(_waits()))).all())
+            old = (table.c.done_at < now - DONE_KEPT_S) | (table.c.aside_at < now - self._manner.aside_kept_s)
+            await connection.execute(delete(table).where(old & self._mine()))
+            rows = _rows((await connection.execute(_query().where(_waits() & self._mine()))).all())
         lines: dict[tuple[str, str], list[_Row]] = {}
         for row in rows:
             lines.setdefault((row.delivery.kind, row.delivery.subject), []).append(row)
-        return sum([await self._send_line(kind, line, now) for (kind, _), line in lines.items()])
+        sending = asyncio.Semaphore(self._manner.lines_at_once)
+
+        async def send(kind: str, line: Sequence[_Row]) -> int:
+            async with sending:
+                return await self._send_line(kind, line, now)
+
+        # All come to their end before one's fault is raised: no row is ever sent twice at a time.
+        ends = await asyncio.gather(*(send(kind, line) for (kind, _), line in lines.items()), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return sum(end for end in ends if isinstance(end, int))
+
+    def _mine(self) -> ColumnElement[bool]:
+        kind, manner = schema.outbox.c.kind, self._manner
+        return kind.not_in(manner.never) if manner.only is None else kind.in_(manner.only)
 
     async def _send_line(self, kind: str, line: Sequence[_Row], now: float) -> int:
         whole = self._lines.get(kind)
         if whole is not None:
             # What came last is due at once: what waits before it goes with it.
-            if not any(row.next_at <= now for row in line):
+            if not any(row.is_due(now) for row in line):
                 return 0
             try:
                 return len(line) if await self._send(line, whole(_deliveries(line))) else 0
@@ -141,16 +181,21 @@ class Outbox:
             return await self._send_line(kind, rest, now) if 0 < len(rest) < len(line) else 0
         sent = 0
         for row in line:
-            if row.next_at > now:
+            if not row.is_due(now):
                 break
             try:
-                if not await self._send([row], self._handle(row)):
+                if await self._send([row], self._handle(row)):
+                    sent += 1
+                elif not self._gives_up(row):
                     break
             except Unreadable as error:
                 await self._set_aside([row], error)
-            else:
-                sent += 1
         return sent
+
+    def _gives_up(self, row: _Row) -> bool:
+        """Whether this failure was a row's last one: it has waited as long as rows may."""
+        give_up_s = self._manner.give_up_s
+        return give_up_s is not None and sum(_wait_s(attempt) for attempt in range(row.attempts)) >= give_up_s
 
     async def _set_aside(self, rows: Sequence[_Row], fault: Unreadable) -> list[_Row]:
         """These wait no more; the rows that are left."""
@@ -222,7 +267,7 @@ class Outbox:
             return _IDLE_S
 
     async def _next_due_s(self) -> float:
-        query = select(func.min(schema.outbox.c.next_at)).where(_waits())
+        query = select(func.min(schema.outbox.c.next_at)).where(_waits() & self._mine())
         async with self._database.begin() as connection:
             next_at = _number((await connection.execute(query)).scalar())
         # A row that waits for the one before it is due by its own clock: never spin on it.
@@ -241,11 +286,19 @@ class Outbox:
             change = change.values(done_at=now, fault=None)
         else:
             attempts = max(row.attempts for row in rows)
-            wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 16))
-            change = change.values(attempts=attempts + 1, next_at=now + wait_s, fault=fault)
+            change = change.values(attempts=attempts + 1, next_at=now + _wait_s(attempts), fault=fault)
+            if len(rows) == 1 and self._gives_up(rows[0]):
+                change = change.values(aside_at=now)
+                fields = {"kind": rows[0].delivery.kind, "row": rows[0].id, "says": fault}
+                log.error("given up, and set aside: it can be sent again", extra={"fields": fields})
         async with self._database.begin() as connection:
             await connection.execute(change)
         return fault is None
+
+
+def _wait_s(attempts: int) -> float:
+    """How long a row waits that had failed so often before."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 16))
 
 
 def _waits() -> ColumnElement[bool]:

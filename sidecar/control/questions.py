@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from sidecar.address import Address
 from sidecar.config import Deployment, Settings
+from sidecar.config_gates import Gates
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
 from sidecar.control.challengers import Challengers
+from sidecar.control.controller import Controller
 from sidecar.control.decisions import Decisions
 from sidecar.control.following import AliasFollower
 from sidecar.control.registry_sync import RegistrySync
@@ -24,6 +26,7 @@ from sidecar.control.store import Store
 from sidecar.control.watch import DeploymentWatch
 from sidecar.control.write_back import WriteBack
 from sidecar.decide.evidence import Evidence
+from sidecar.decide.evidence_record import record_of
 from sidecar.decide.gates import judge
 from sidecar.decide.history import champion_at, champion_spans
 from sidecar.decide.promotion import phase
@@ -31,7 +34,15 @@ from sidecar.decide.roster import differences, source_of
 from sidecar.decide.routing import shadows
 from sidecar.decide.routing_table import Shadow
 from sidecar.errors import Invalid, Unavailable, Unknown
-from sidecar.reports import ComparisonReport, DriftReport, GateTable, RowSkewReport, VersionQuality
+from sidecar.reports import (
+    ComparisonReport,
+    DriftReport,
+    GateTable,
+    LabelWants,
+    PairedQuality,
+    RowSkewReport,
+    VersionQuality,
+)
 from sidecar.standing import (
     Alarm,
     AuditCheck,
@@ -47,8 +58,9 @@ from sidecar.standing import (
 
 
 class Questions:
-    """The asking half of `admin.service.Service`. `follower` and `challengers` are put in when they are made."""
+    """The asking half of `admin.service.Service`. What stands here without a value is put in when it is made."""
 
+    controller: Controller
     follower: AliasFollower
     challengers: Challengers
 
@@ -80,6 +92,8 @@ class Questions:
         self.outcome_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.transitions: dict[str, Counter[str]] = defaultdict(Counter)
         self._told: dict[str, int] = {}
+        # What each challenger's newest table was judged on, by deployment and challenger, with the table's digest.
+        self._judged: dict[tuple[str, str], tuple[str, Evidence, Gates, float]] = {}
 
     # --- looking ---------------------------------------------------------------------------------------------
 
@@ -89,6 +103,12 @@ class Questions:
             return "No worker routes traffic yet; ask again in a moment."
         unserved = self.follower.unserved()
         return f"Not everything is served yet. {'; '.join(unserved)}." if unserved else None
+
+    def remarks(self) -> tuple[str, ...]:
+        """What somebody should know though traffic may come."""
+        unrecorded, aside = self.controller.recording.unrecorded, self._decisions.set_aside
+        waiting = tuple(f"{name}: {unrecorded.says(name)}" for name in unrecorded.names)
+        return waiting if aside is None else (*waiting, aside)
 
     def named(self) -> dict[str, Deployment]:
         """The deployments that are in force, by name: the settings' with what calls have changed."""
@@ -117,6 +137,7 @@ class Questions:
             differences=differs,
             shadow_enabled=roster.enabled,
             from_registry=self.follower.status(name),
+            unrecorded=self.controller.recording.unrecorded.says(name),
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
@@ -145,7 +166,7 @@ class Questions:
         """May the challenger take over?"""
         watch = self._watch(name)
         version, now = _challenger_of(watch, challenger), self._clock()
-        paired = watch.paired.paired(watch.state.champion, version)
+        paired = watch.paired.paired(watch.state.champion, version, now)
         registry, from_file = self._settings().registry, watch.deployment.baseline not in (None, "registry")
         limit_s = None if registry is None else registry.max_age_s
         evidence = Evidence(
@@ -157,13 +178,23 @@ class Questions:
             baseline_age_s=self._registry.baseline_age_s(watch.deployment, watch.state.champion),
             watched_rows=watch.watched_rows,
             comparison=watch.comparisons[version].report(now),
-            quality=paired if paired.matched else None,
+            quality=paired if paired.matched or paired.gaps else None,
             open_alarms=self._alarms.open(name),
             lineage=self._registry.lineage(name, version) if self._registry.knows(name, version) else None,
             lineage_limit_s=limit_s,
             lineage_age_s=self._registry.lineage_age_s(name, version),
         )
-        return judge(watch.deployment.gates, evidence, now)
+        table = judge(watch.deployment.gates, evidence, now)
+        self._judged[name, version] = (table.evidence, evidence, watch.deployment.gates, now)
+        return table
+
+    def basis(self, table: GateTable) -> Mapping[str, Any]:
+        """What a table that was just made was judged on, for its audit entry; empty where another came meanwhile."""
+        judged = self._judged.get((table.deployment, table.challenger))
+        if judged is None or judged[0] != table.evidence:
+            return {}
+        _, evidence, gates, at = judged
+        return record_of(evidence, gates, at)
 
     def performance(self, name: str) -> tuple[VersionQuality, ...]:
         """Quality per version, the champion first."""
@@ -176,6 +207,17 @@ class Questions:
             )
             for version in versions
         )
+
+    def paired(self, name: str, challenger: str | None) -> PairedQuality:
+        """Champion and challenger on the same rows with the same outcome."""
+        watch = self._watch(name)
+        version = _challenger_of(watch, challenger)
+        return watch.paired.paired(watch.state.champion, version, self._clock())
+
+    def label_queue(self, name: str, challenger: str | None, limit: int) -> LabelWants:
+        """The rows whose outcome would tell most about a challenger."""
+        watch = self._watch(name)
+        return watch.evidence.label_queues.of(_challenger_of(watch, challenger)).report(limit)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Open ones first."""
@@ -197,8 +239,10 @@ class Questions:
 
     async def champion_at(self, name: str, at: float | None) -> ChampionSpan:
         """Which version answered then."""
-        self._watch(name)
+        # Of a deployment that is gone from the settings, too: who asks a year later asks the trail.
         spans = champion_spans(await self._store.transitions_of(name), name)
+        if not spans:
+            self._watch(name)
         span = champion_at(spans, self._clock() if at is None else at)
         if span is None:
             raise Unknown(f"{name} had no champion then: its record begins later")
@@ -206,7 +250,14 @@ class Questions:
 
     async def decision(self, request_id: str) -> Decision:
         """What was answered to one request."""
-        return await self._decisions.decision(request_id)
+        found = await self._decisions.decision(request_id)
+        spans = champion_spans(await self._store.transitions_of(found.deployment), found.deployment)
+        span = champion_at(spans, found.at)
+        # The table goes out right after its entry: near a transition the one that scored the request counts.
+        if span is None or span.version != found.version:
+            others = [each for each in spans if each.version == found.version]
+            span = min(others, key=lambda each: abs(each.since - found.at), default=None)
+        return msgspec.structs.replace(found, champion=span)
 
     # --- parts -----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import msgspec
 from registry_client.baseline import DOCUMENT_LIMIT_BYTES, Baseline, from_json
 from registry_client.cache import CachedRegistry
 from registry_client.errors import NotFound, RegistryError, Unreachable
+from registry_client.held_baseline import packed, unpacked
 from sidecar.config import Deployment
 from sidecar.control.carryover import Snapshot
 from sidecar.control.write_back import WriteBack
@@ -142,7 +143,7 @@ class RegistrySync:
                 and found.baseline_digest is not None
                 and (known is None or known.digest != found.baseline_digest)
             ):
-                known = self._baselines[key] = await registry.baseline(model, version)
+                known = self._baselines[key] = unpacked(packed(await registry.baseline(model, version)))
         except RegistryError as error:
             return _beyond_health(registry, error)
         age_s = registry.age_s(model, version)
@@ -190,4 +191,4 @@ def _read_if_changed(path: Path, before: tuple[Stamp, Baseline] | None) -> tuple
         stamp = (found.st_mtime_ns, found.st_size)
         if before is not None and before[0] == stamp:
             return before
-        return stamp, from_json(file.read(DOCUMENT_LIMIT_BYTES + 1))
+        return stamp, unpacked(packed(from_json(file.read(DOCUMENT_LIMIT_BYTES + 1))))

@@ -15,15 +15,21 @@ from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.alarm_news import AlarmNews
 from sidecar.control.announcer import Announcer
 from sidecar.control.carryover import Carryover, Snapshot
+from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
+from sidecar.control.event_post import EventPost
+from sidecar.control.head_news import HeadNews
+from sidecar.control.joining import Joining
+from sidecar.control.noise_floor import NoiseFloorAsking
 from sidecar.control.origins import Origins
 from sidecar.control.registry_sync import RegistrySync
 from sidecar.control.rescoring import Rescoring
+from sidecar.control.retraining import Retraining
 from sidecar.control.watch import DeploymentWatch
 from sidecar.decide.routing import targets
+from sidecar.decide.told_event import event_of_readiness
 from sidecar.errors import SidecarError
 from sidecar.reports import GateTable
-from sidecar.standing import Event
 
 log = logging.getLogger("sidecar.control.rounds")
 
@@ -33,6 +39,9 @@ TABLE_S = 5.0
 REGISTRY_S = 10.0
 EXPIRY_S = 600.0
 RESCORING_S = 2.0
+NOISE_FLOOR_S = 0.25
+RETRAINING_S = 10.0
+DEAD_LETTERS_S = 10.0
 
 
 class Rounds:
@@ -55,23 +64,36 @@ class Rounds:
         keep_table: Callable[[], Awaitable[None]],
         attempt: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
+        record: Callable[[], Awaitable[None]] | None = None,
         registry_s: float | None = None,
         origins: Origins | None = None,
         rescoring: Rescoring | None = None,
+        noise_floor: NoiseFloorAsking | None = None,
+        retraining: Retraining | None = None,
+        post: EventPost | None = None,
+        head_news: HeadNews | None = None,
+        dead_letters: DeadLetterOffice | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
         self._gate_table = gate_table
         self._alarms = alarms
         self._announcer = announcer
-        self._news = AlarmNews(alarms, announcer)
+        self._news = AlarmNews(announcer)
         self._carryover = carryover
         self._decisions = decisions
+        self._joining = Joining(decisions, watches)
         self._registry = registry
         self._origins = origins or Origins()
         self._rescoring = rescoring
+        self._noise_floor = noise_floor
+        self._retraining = retraining
+        self._post = post
+        self._head_news = head_news
+        self._dead_letters = dead_letters
         self._keep_table = keep_table
         self._attempt = attempt
+        self._record = record
         self._clock = clock
         self._registry_s = registry_s
         self._ready: dict[tuple[str, str], int] = {}
@@ -84,8 +106,16 @@ class Rounds:
             group.create_task(self._every(TABLE_S, "routing table", self._keep_table))
             group.create_task(self._every(self._registry_s or REGISTRY_S, "registry", self.ask_registry))
             group.create_task(self._every(EXPIRY_S, "expiry", self._expire))
+            if self._record is not None:
+                group.create_task(self._every(ROUND_S, "record", self._record))
             if self._rescoring is not None:
                 group.create_task(self._every(RESCORING_S, "rescoring", self._rescoring.round))
+            if self._noise_floor is not None:
+                group.create_task(self._every(NOISE_FLOOR_S, "noise floor", self._noise_floor.round))
+            if self._retraining is not None:
+                group.create_task(self._every(RETRAINING_S, "retraining", self._retraining.round))
+            if self._dead_letters is not None:
+                group.create_task(self._every(DEAD_LETTERS_S, "dead letters", self._dead_letters.count))
 
     async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -101,12 +131,14 @@ class Rounds:
         Raises Unavailable when changed alarms could not be written: they are again in the next round.
         """
         now = self._clock()
-        for joined in self._decisions.take_joined():
-            if joined.deployment in self._watches:
-                self._watches[joined.deployment].fold_joined(joined)
+        await self._joining.count()
         for name, watch in self._watches.items():
             self._attempt(lambda name=name, watch=watch: self._look(name, watch, now))  # type: ignore[misc]
         self._alarms.end_all_but(self._deployments(), now)
+        if self._head_news is not None:
+            self._head_news.look()
+        if self._post is not None:  # before the alarms: what is told twice has one id, what is not told is lost
+            await self._post.flush()
         for alarm in self._alarms.unsaved():
             await self._carryover.save_alarm(alarm)
             self._alarms.saved(alarm)
@@ -115,19 +147,19 @@ class Rounds:
         watch.tick(now)
         holding, owner = watch.alarms(now), watch.deployment.owner
         self._news.tell(self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known), now)
-        self._news.recommend(name, now)
         watch.void = self._alarms.broken(name)
         self._announce_ready(name, watch, now)
 
     def _announce_ready(self, name: str, watch: DeploymentWatch, now: float) -> None:
         for challenger in watch.comparisons:
             key, generation = (name, challenger), watch.state.generation
-            if self._gate_table(name, challenger).verdict != "pass":
+            table = self._gate_table(name, challenger)
+            if table.verdict != "pass":
                 self._ready.pop(key, None)
             elif self._ready.get(key) != generation:
                 self._ready[key] = generation
-                says = f"every gate passes for version {challenger}"
-                self._announcer.announce(Event(type="sidecar.promotion.ready", deployment=name, at=now, says=says))
+                since = watch.comparisons[challenger].since
+                self._announcer.announce(event_of_readiness(table, generation, since, now))
 
     async def ask_registry(self) -> None:
         """Baselines, lineage and aliases; a baseline that came or changed begins new evidence."""
@@ -147,10 +179,12 @@ class Rounds:
     async def save(self) -> None:
         """Writes every watch's snapshots. Raises Unavailable."""
         now = self._clock()
+        counted = [watch.kept_quality.seq for watch in self._watches.values()]
         for watch in list(self._watches.values()):
             snapshots: list[Snapshot] = []
             self._attempt(lambda watch=watch, kept=snapshots: kept.extend(watch.snapshots(now)))  # type: ignore[misc]
             await self._carryover.save_snapshots(snapshots)
+        await self._decisions.forget_joined(min((seq for seq in counted if seq is not None), default=0))
         learnt = [*self._registry.unsaved(now), *self._origins.unsaved(now)]
         if learnt:
             await self._carryover.save_snapshots(learnt)

@@ -21,9 +21,12 @@ from sqlalchemy.pool import NullPool
 
 from sidecar.control import schema, stored_roster
 from sidecar.control.database import StoreError
+from sidecar.control.folder_lock import FolderLock
 from sidecar.control.stored_state import from_row
 from sidecar.control.whole_file import write_whole
-from sidecar.decide.audit_chain import Head, check
+from sidecar.decide.audit_chain import Head, check, fault_against
+from sidecar.decide.signed_head import Keyring
+from sidecar.recorded import SignedHead
 from sidecar.standing import AuditCheck, AuditEntry, DeploymentState
 
 DATABASE_FILE = "sidecar.db"
@@ -34,18 +37,18 @@ TRANSITIONS = ("start", "promote", "rollback")
 _LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
 
 
-def read_head(state_dir: Path) -> Head | None:
+def read_head(state_dir: Path) -> SignedHead | None:
     """The kept head, None where there is no such file; StoreError when it cannot be read."""
     path = state_dir / HEAD_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Head)
+        return msgspec.json.decode(path.read_bytes(), type=SignedHead)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} cannot be read ({error}): restore it from a backup") from error
 
 
-def write_head(state_dir: Path, head: Head) -> None:
+def write_head(state_dir: Path, head: SignedHead) -> None:
     """Replaces the kept head in one piece, on disk when this returns. Raises OSError."""
     write_whole(state_dir / HEAD_FILE, msgspec.json.encode(head))
 
@@ -54,13 +57,16 @@ def check_trail(
     entries: Sequence[AuditEntry],
     states: Iterable[DeploymentState],
     rosters: Mapping[str, str],
-    head: Head | None,
+    head: SignedHead | None,
     unheaded: int,
+    keys: Keyring | None = None,
+    exported: SignedHead | None = None,
 ) -> AuditCheck:
-    """`audit_chain.check`, then: each stored champion is the one of the last transition, each transition counted, and
-    each stored roster (its digest by deployment) is the one that its last entry tells of.
+    """`audit_chain.check`, then: the heads (the kept one, and one that was exported) are signed and fit, each stored
+    champion is the one of the last transition, each transition counted, and each stored roster (its digest by
+    deployment) is the one that its last entry tells of.
     """
-    found = check(entries, head, unheaded)
+    found = check_entries(entries, head, unheaded, keys, exported)
     if not found.ok:
         return found
     last: dict[str, tuple[int, str | None]] = {}
@@ -82,8 +88,29 @@ def check_trail(
     return found if of_rosters is None else msgspec.structs.replace(found, ok=False, fault=of_rosters)
 
 
-def verify_state_dir(path: Path) -> AuditCheck:
+def check_entries(
+    entries: Sequence[AuditEntry],
+    head: SignedHead | None,
+    unheaded: int,
+    keys: Keyring | None = None,
+    exported: SignedHead | None = None,
+) -> AuditCheck:
+    """The entries and their heads alone, as in a file that was exported."""
+    found = check(entries, None if head is None else Head(head.seq, head.hash), unheaded)
+    fault = None
+    # Sound entries: what is to be said of the heads then is first that one is not ours.
+    if found.ok or (entries and found.head == entries[-1].hash):
+        signed = [each for each in (head, exported) if each is not None and each.seq > 0]
+        fault = next((says for each in signed if (says := (keys or Keyring()).fault(each)) is not None), None)
+        if fault is None and found.ok and exported is not None:
+            fault = fault_against(entries, Head(exported.seq, exported.hash))
+    return found if fault is None else msgspec.structs.replace(found, ok=False, fault=fault)
+
+
+def verify_state_dir(path: Path, keys: Keyring | None = None, exported: SignedHead | None = None) -> AuditCheck:
     """Checks the trail of a state folder, with or without a running sidecar; writes nothing.
+
+    `keys`: those that its head may be signed with; `exported`: a head that was kept elsewhere.
 
     Raises StoreError for a folder without a trail and for a database that cannot be read.
     """
@@ -96,7 +123,32 @@ def verify_state_dir(path: Path) -> AuditCheck:
         if head is not None and head.seq == len(entries):
             break
         time.sleep(_BETWEEN_LOOKS_S)
-    return check_trail(entries, states, rosters, head, unheaded=1)
+    return check_trail(entries, states, rosters, head, 1, keys, exported)
+
+
+def read_trail(path: Path) -> list[AuditEntry]:
+    """Every entry of a state folder, oldest first, as they lie there. Raises StoreError."""
+    database = path / DATABASE_FILE
+    if not database.is_file():
+        raise StoreError(f"{path} is no state folder: it holds no {DATABASE_FILE}; name the one under state_dir")
+    return _read(database)[0]
+
+
+def sign_head(path: Path, keys: Keyring, at: float) -> SignedHead:
+    """Signs the kept head of a folder in which no sidecar runs, once, when a key is new there.
+
+    Raises StoreError where one runs, and where the trail does not hold: a signature says that a person has looked.
+    """
+    lock = FolderLock.take(path)
+    try:
+        found = verify_state_dir(path)
+        if not found.ok:
+            raise StoreError(f"the audit trail does not hold, so nothing was signed: {found.fault}")
+        signed = keys.sign(Head(found.entries, found.head), at)
+        write_head(path, signed)
+    finally:
+        lock.release()
+    return signed
 
 
 def _read(database: Path) -> tuple[list[AuditEntry], list[DeploymentState], dict[str, str]]:

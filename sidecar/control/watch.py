@@ -9,6 +9,7 @@ Does not: write to disk, keep alarms, or judge. Called by the intake and the rou
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -18,10 +19,14 @@ from sidecar.config import Deployment, Drift
 from sidecar.control.carryover import Snapshot
 from sidecar.control.copy_counts import CopyCounts
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
+from sidecar.control.due_copies import Address
 from sidecar.control.exchange_reader import ExchangeReader
 from sidecar.control.input_watch import InputWatch
+from sidecar.control.kept_quality import NAME as QUALITY
+from sidecar.control.kept_quality import KeptQuality
+from sidecar.control.pair_evidence import PairEvidence
 from sidecar.control.truths import Truths
-from sidecar.decide.routing import shadows
+from sidecar.control.working_watch import WorkingWatch
 from sidecar.observe.alarms import as_one_story
 from sidecar.observe.challenger_health import ChallengerHealth
 from sidecar.observe.comparison import ComparisonObserver
@@ -34,7 +39,6 @@ from sidecar.reports import AlarmChange, DriftReport
 from sidecar.standing import DeploymentState, Health
 
 VOID = 0  # the generation of rows that are no evidence
-Address = tuple[str, int, str, str | None]  # host, port, Unix socket, another path there
 
 
 class _Memory(msgspec.Struct):
@@ -55,13 +59,15 @@ class DeploymentWatch:
 
     def __init__(self, deployment: Deployment, state: DeploymentState, baseline: Baseline | None, now: float) -> None:
         self.deployment, self.state, self.baseline = deployment, state, baseline
-        self.comparisons: dict[str, ComparisonObserver] = {}
         self._reader = ExchangeReader(deployment, baseline)
-        self.quality, self.paired = QualityObserver(), QualityObserver()
+        self.evidence = PairEvidence(deployment, state)
+        self.quality = QualityObserver(deployment.comparison.threshold, in_pairs=False)
+        self.kept_quality = KeptQuality()
         self.void = False
         self._counts = CopyCounts()
         self._health: dict[str, ChallengerHealth] = {}
         self._silences: dict[str, MirrorSilence] = {}
+        self.working = WorkingWatch(deployment, state.champion)
         self._watch_inputs(now)
         self.begin(deployment, state, baseline, now)
 
@@ -74,32 +80,29 @@ class DeploymentWatch:
         same_reading = (deployment.protocol, deployment.payload) == (before.protocol, before.payload)
         same_inputs = same_reading and _digest(baseline) == _digest(self.baseline)
         same_evidence = same_inputs and state.generation == was.generation
-        former = _addresses(before, was)
-        addresses = _addresses(deployment, state)
         self.deployment, self.state, self.baseline = deployment, state, baseline
-        if not same_evidence:
-            self.paired = QualityObserver()
-        comparisons = {}
-        same_tolerance = deployment.score_tolerance == before.score_tolerance
-        for version, address in addresses.items():
-            observer = self.comparisons.get(version)
-            if observer is None or not same_evidence or not same_tolerance or former.get(version) != address:
-                self.paired.forget_pair(state.champion, version)
-                observer = ComparisonObserver(
-                    state.champion, version, score_tolerance=deployment.score_tolerance, now=now
-                )
-            comparisons[version] = observer
-            if version not in self._health or former.get(version) != address:
+        for version, same_address in self.evidence.begin(deployment, state, now, same=same_evidence).items():
+            if version not in self._health or not same_address:
                 self._health[version] = ChallengerHealth()
-        self.comparisons = comparisons
         if state.generation != was.generation:
             self._counts = CopyCounts()
-        self._silences = {version: self._silences.get(version, MirrorSilence(version)) for version in comparisons}
+        self._silences = {version: self._silences.get(version, MirrorSilence(version)) for version in self.comparisons}
+        self.working.begin(deployment, state.champion)
         if not same_inputs:
             self._reader.follow(deployment, baseline)
         if not same_inputs or state.champion != was.champion or not _alike(deployment.drift, before.drift):
             self._watch_inputs(now)
         self.inputs.resample(deployment)
+
+    @property
+    def comparisons(self) -> dict[str, ComparisonObserver]:
+        """Each challenger beside the champion."""
+        return self.evidence.comparisons
+
+    @property
+    def paired(self) -> QualityObserver:
+        """The outcomes of this generation."""
+        return self.evidence.paired
 
     def _watch_inputs(self, now: float) -> None:
         """A new watch on inputs and predictions."""
@@ -121,21 +124,17 @@ class DeploymentWatch:
         for version, said in predictions.items():
             self.quality.fold_predicted(version, said.rows)
         current = exchange.generation == self.state.generation
-        if (
-            current
-            and self.inputs.observer is not None
-            and self.inputs.fold(exchange, self._reader.features(exchange), champion)
-        ):
+        watched = current and self.inputs.observer is not None
+        features = self._reader.features(exchange) if watched or (current and self.evidence.by_segment) else None
+        if watched and self.inputs.fold(exchange, features, champion):
             self.truths.fold(champion)
+        segments = self.evidence.segments(champion, features) if current else []
+        rows = rows_of(
+            exchange if not self.void else msgspec.structs.replace(exchange, generation=VOID), predictions, segments
+        )
         if current and not self.void:
-            for leg in exchange.shadows:
-                comparison = self.comparisons.get(leg.version)
-                if comparison is not None:
-                    comparison.fold(exchange, leg, champion, predictions.get(leg.version))
-            for version, said in predictions.items():
-                self.paired.fold_predicted(version, said.rows)
-        evidence = exchange if not self.void else msgspec.structs.replace(exchange, generation=VOID)
-        return rows_of(evidence, predictions)
+            self.evidence.fold(exchange, predictions, rows, segments, counted=bool(self._counts.seen))
+        return rows
 
     def fold_counts(self, worker: str, counts: ShadowCounts, now: float) -> None:
         """A worker's cumulative counts of copies; the difference to the last ones is what is new."""
@@ -147,7 +146,7 @@ class DeploymentWatch:
             return
         self._silences[counts.version].fold(delta, now)
         if not self.void:
-            comparison.fold_copies(delta)
+            comparison.fold_copies(delta, now)
         self._health[counts.version].fold(delta)
         self._health[counts.version].breaker(worker, counts.breaker)
 
@@ -159,18 +158,15 @@ class DeploymentWatch:
     def fold_joined(self, joined: Joined) -> None:
         """A row's outcome: for every version's quality, and as evidence if the row belongs to this generation."""
         self.quality.fold_row(joined.champion, joined.predictions, joined.outcome, joined.replaces)
+        self.evidence.label_queues.labelled(joined.request_id, joined.row)
         if joined.generation == self.state.generation:
-            # A challenger's evidence may have begun later than the generation: at another address, or added again.
-            said = {
-                version: prediction
-                for version, prediction in joined.predictions.items()
-                if version not in self.comparisons or self.comparisons[version].since <= joined.at
-            }
-            self.paired.fold_row(joined.champion, said, joined.outcome, joined.replaces)
+            self.evidence.fold_joined(joined)
+        self.kept_quality.counted(joined.seq)
 
     def tick(self, now: float) -> None:
         """Once a second: judges the drift buckets that are due, and looks at what that says."""
         self.truths.look(self.quality, now)
+        self.working.look(self.quality, now)
         self.inputs.tick(now, self.state.watch_until)
 
     def freeze_reference(self, now: float) -> None:
@@ -187,7 +183,7 @@ class DeploymentWatch:
     def alarms(self, now: float) -> tuple[AlarmChange, ...]:
         """Every alarm that is known to hold now."""
         silent = (silence.alarm(now) for silence in self._silences.values())
-        known = (*(self.inputs.standing or ()), *self.truths.alarms())
+        known = (*(self.inputs.standing or ()), *self.truths.alarms(), *self.working.alarms())
         return (*as_one_story(known), *(alarm for alarm in silent if alarm is not None))
 
     @property
@@ -247,7 +243,7 @@ class DeploymentWatch:
     # --- over restarts ---------------------------------------------------------------------------------------
 
     def snapshots(self, now: float) -> list[Snapshot]:
-        """Everything that a restart carries on from. Quality is not among it: it is counted anew from disk."""
+        """Everything that a restart carries on from."""
         name = self.deployment.name
         memory = _Memory(
             generation=self.state.generation,
@@ -257,13 +253,18 @@ class DeploymentWatch:
             unread_answers=dict(self._reader.unread_answers),
             answers_before=self._answers_before,
             silences=list(self._silences.values()),
-            addresses=_addresses(self.deployment, self.state),
+            addresses=self.evidence.copies.addresses,
         )
         saved = [Snapshot(name, "memory", msgspec.msgpack.encode(memory), now)]
         if self.drift_observer is not None:
             saved.append(Snapshot(name, "drift", self.drift_observer.snapshot(), now))
         saved.append(Snapshot(name, "truths", self.truths.snapshot(), now))
-        saved += [Snapshot(name, f"comparison/{v}", o.snapshot(), now) for v, o in self.comparisons.items()]
+        saved.append(Snapshot(name, "working", self.working.snapshot(), now))
+        saved += [Snapshot(name, observer, blob, now) for observer, blob in self.evidence.snapshots().items()]
+        generation, champion = self.state.generation, self.state.champion
+        quality = self.kept_quality.snapshot(self.quality, self.paired, self.evidence.threshold, generation, champion)
+        if quality is not None:
+            saved.append(Snapshot(name, QUALITY, quality, now))
         return saved
 
     def restore(self, saved: dict[str, Snapshot]) -> tuple[str, ...]:
@@ -282,17 +283,17 @@ class DeploymentWatch:
         reader.unread_requests, reader.unread_answers = Counter(memory.unread_requests), Counter(memory.unread_answers)
         self._answers_before = reader.unread_answers.total()
         if memory.generation != self.state.generation:
-            return ()
+            return self._restore_quality(saved, ())
         self._counts = CopyCounts(memory.seen)
         self._silences |= {s.version: s for s in memory.silences if s.version in self.comparisons}
         # At another address, or at none in between, what was seen then is no evidence on what answers now.
-        addresses = _addresses(self.deployment, self.state).items()
-        then = memory.addresses
-        same = {version for version, address in addresses if then is None or then.get(version) == address}
-        kept = {f"comparison/{v}": observer.restore for v, observer in self.comparisons.items() if v in same}
+        then, addresses = memory.addresses, self.evidence.copies.addresses
+        changed = {version for version in addresses if then is not None and then.get(version) != addresses[version]}
+        kept = self.evidence.restores(lambda version: version not in changed)
         if self.drift_observer is not None and memory.baseline_digest == _digest(self.baseline):
             kept["drift"] = self.inputs.restore
         kept["truths"] = self.truths.restore
+        kept["working"] = self.working.restore
         for name in kept.keys() & saved.keys():
             try:
                 kept[name](saved[name].blob)
@@ -301,18 +302,23 @@ class DeploymentWatch:
             else:
                 if name == "drift":
                     self._answers_before = memory.answers_before
-        return tuple(faults)
+        return (*faults, *self._restore_quality(saved, changed))
+
+    def _restore_quality(self, saved: dict[str, Snapshot], changed: Iterable[str]) -> tuple[str, ...]:
+        """What was counted of outcomes; without it, all of them are counted anew from disk."""
+        if QUALITY not in saved:
+            return ()
+        observers, threshold = (self.quality, self.paired), self.evidence.threshold
+        try:
+            self.kept_quality.restore(saved[QUALITY].blob, *observers, threshold, self.state.generation, changed)
+        except ValueError as error:
+            return (f"{QUALITY}: {error}; every outcome on disk is counted again",)
+        return ()
 
 
 def _alike(one: Drift, other: Drift) -> bool:
     """Whether two settings make the same watch; which features have metrics is no part of it."""
     return one.model_copy(update={"exported_features": other.exported_features}) == other
-
-
-def _addresses(deployment: Deployment, state: DeploymentState) -> dict[str, Address]:
-    """Where each challenger answers. How its certificate is verified is no part of it."""
-    every = (shadow.to for shadow in shadows(deployment, state))
-    return {to.version: (to.host, to.port, to.unix, to.path) for to in every}
 
 
 def _digest(baseline: Baseline | None) -> str | None:

@@ -100,6 +100,23 @@ def check(entries: Iterable[AuditEntry], head: Head | None, unheaded: int = 0) -
     return AuditCheck(ok=fault is None, entries=count, head=last.hash, fault=fault)
 
 
+def fault_against(entries: Iterable[AuditEntry], exported: Head) -> str | None:
+    """How a sound trail differs from a head that was exported from it earlier; None where it only grew."""
+    last, at_head = EMPTY, EMPTY.hash
+    for entry in entries:
+        last = Head(entry.seq, entry.hash)
+        if entry.seq == exported.seq:
+            at_head = entry.hash
+    if exported.seq > last.seq:
+        return (
+            f"the newest entries are cut off: the trail ends at entry {last.seq}, the exported head is entry"
+            f" {exported.seq}"
+        )
+    if at_head != exported.hash:
+        return f"entry {exported.seq} is not the one that the exported head names: the trail was rewritten"
+    return None
+
+
 def _fault(last: Head, entry: AuditEntry) -> str | None:
     due = last.seq + 1
     if entry.seq > due:

@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.standing import AuditEntry, ChampionSpan
 
-_MOVES = ("start", "promote", "rollback")
+_MOVES = ("start", "promote", "override", "rollback")
 
 
 def champion_spans(entries: Iterable[AuditEntry], deployment: str) -> tuple[ChampionSpan, ...]:
@@ -23,7 +23,13 @@ def champion_spans(entries: Iterable[AuditEntry], deployment: str) -> tuple[Cham
             spans[-1] = msgspec.structs.replace(spans[-1], until=entry.at)
         spans.append(
             ChampionSpan(
-                version=entry.to_version, since=entry.at, until=None, promoted_by=entry.actor, evidence=entry.evidence
+                version=entry.to_version,
+                since=entry.at,
+                until=None,
+                promoted_by=entry.actor,
+                evidence=entry.evidence,
+                reason=entry.reason,
+                audit_seq=entry.seq,
             )
         )
     return tuple(spans)
@@ -32,10 +38,11 @@ def champion_spans(entries: Iterable[AuditEntry], deployment: str) -> tuple[Cham
 def champion_at(spans: Iterable[ChampionSpan], at: float) -> ChampionSpan | None:
     """The stretch that a moment falls into; None before the first.
 
-    In milliseconds, as times are told: the moment of a promotion, as read in the trail, is the new champion's.
+    In milliseconds, as times are told: the moment of a promotion, as read in the trail, is the new champion's. Where
+    the clock was set back, stretches overlap, and the later one in the trail counts.
     """
     asked = _milliseconds(at)
-    for span in spans:
+    for span in reversed(tuple(spans)):
         if _milliseconds(span.since) <= asked and (span.until is None or asked < _milliseconds(span.until)):
             return span
     return None

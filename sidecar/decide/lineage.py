@@ -32,11 +32,14 @@ def noted(lineage: Mapping[str, str]) -> dict[str, object]:
     return {"digest": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", **told}
 
 
-def with_lineage(details: str, lineage: Mapping[str, str]) -> str:
-    """An audit entry's details (canonical JSON of an object) with what is noted of the new champion's lineage."""
-    if not lineage:
+def with_lineage(details: str, lineage: Mapping[str, str], former: Mapping[str, str] | None = None) -> str:
+    """An audit entry's details (canonical JSON of an object) with what is noted of the new champion's lineage, and of
+    the former one's.
+    """
+    of = {name: noted(fields) for name, fields in (("lineage", lineage), ("lineage_before", former)) if fields}
+    if not of:
         return details
-    told = {**json.loads(details), "lineage": noted(lineage)}
+    told = {**json.loads(details), **of}
     return json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

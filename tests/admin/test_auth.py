@@ -7,7 +7,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sidecar.admin.api import build_app
 from sidecar.admin.auth import Access, auth_token, same_site
-from tests.admin.fake_service import NOW, FakeService
+from tests.admin.fake_reports import NOW
+from tests.admin.fake_service import FakeService
 
 TOKENS = [auth_token("alice", "operator", "s3cret"), auth_token("ci", "reporter", "other")]
 

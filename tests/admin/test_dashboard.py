@@ -13,7 +13,8 @@ from sidecar.admin.dashboard import Dashboard, static_file
 from sidecar.errors import Invalid
 from sidecar.reports import ComparisonReport, DriftReport, GateTable, VersionQuality
 from sidecar.standing import Acknowledgement, Alarm, ChallengerStatus, DeploymentStatus, Divergence, RegistryStatus
-from tests.admin.fake_service import NOW, FakeService, alarm, numeric
+from tests.admin.fake_reports import NOW, alarm, numeric
+from tests.admin.fake_service import FakeService
 
 ADMIN = Caller("anonymous", "admin")
 VIEWER = Caller("vera", "viewer")

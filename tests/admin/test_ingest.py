@@ -18,7 +18,8 @@ from sidecar.admin.auth import auth_token
 from sidecar.admin.cloud_events import CloudEvent
 from sidecar.admin.ingest import EVENT_BYTES, half_of
 from sidecar.errors import Invalid
-from tests.admin.fake_service import NOW, FakeService
+from tests.admin.fake_reports import NOW
+from tests.admin.fake_service import FakeService
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[..., Awaitable[Client]]

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.admin.overlay import HEIGHT, WIDTH, interval, overlay
 from sidecar.reports import Interval
-from tests.admin.fake_service import broken, categorical, numeric
+from tests.admin.fake_reports import broken, categorical, numeric
 
 
 def test_every_mark_lies_inside_the_picture() -> None:

@@ -14,7 +14,8 @@ from sidecar.admin.api import build_app
 from sidecar.admin.auth import auth_token
 from sidecar.admin.webhook import REMEMBERED_S, Message, RegistryWebhook, Unsigned
 from sidecar.errors import Invalid
-from tests.admin.fake_service import NOW, FakeService
+from tests.admin.fake_reports import NOW
+from tests.admin.fake_service import FakeService
 
 Client = TestClient[web.Request, web.Application]
 PATH = "/v1/registry/webhook"
