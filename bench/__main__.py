@@ -30,6 +30,8 @@ from bench.rows import (
     registry_reads,
     sick_challenger,
     stale_champion,
+    transitions,
+    watched,
 )
 from bench.stand import UNABLE, Stand, standing
 from bench.traffic import CHALLENGER, CHAMPION
@@ -38,11 +40,13 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = "performance.md", "performance.svg"
 ROWS: dict[str, Callable[[Stand], Result]] = {
     "cost": cost.measure,
+    "watched": watched.measure,
     "latency": latency.measure,
     "sick": sick_challenger.measure,
     "bodies": large_bodies.measure,
     "idle": idle_clients.measure,
     "control": control_faults.measure,
+    "transitions": transitions.measure,
     "stale": stale_champion.measure,
     "aborts": aborts.measure,
     "baseline": baseline_build.measure,

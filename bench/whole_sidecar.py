@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -33,6 +33,7 @@ START_S = 60.0
 # Control is at rest when it uses less than this share of a core; the counters come once a second.
 _REST_SHARE, _LOOK_S, _REST_S = 0.15, 0.5, 90.0
 COUNTS_S = 1.2
+_ROWS = "sidecar_rows_sampled_total"
 
 
 class SidecarFailed(Exception):
@@ -69,25 +70,43 @@ class Sidecar:
 
     def dropped(self) -> dict[str, int]:
         """What its metrics count as dropped so far: `capture/REASON` and `copy/REASON`."""
+        kinds = {"sidecar_capture_dropped_total": "capture", "sidecar_shadow_dropped_total": "copy"}
+        counts: dict[str, int] = {}
+        for name, labels, value in self._metrics():
+            if name in kinds:
+                key = f"{kinds[name]}/{labels['reason']}"
+                counts[key] = counts.get(key, 0) + int(value)
+        return counts
+
+    def rows_sampled(self, deployment: str) -> int:
+        """Feature rows that control has counted so far."""
+        found = [v for n, labels, v in self._metrics() if (n, labels.get("deployment")) == (_ROWS, deployment)]
+        return int(sum(found))
+
+    def _metrics(self) -> Iterator[tuple[str, dict[str, str], float]]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=30) as answer:
                 page = answer.read().decode()
         except (OSError, urllib.error.URLError) as error:
             raise SidecarFailed(f"the metrics cannot be read: {error}") from error
-        kinds = {"sidecar_capture_dropped_total": "capture", "sidecar_shadow_dropped_total": "copy"}
-        counts: dict[str, int] = {}
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
-                if sample.name in kinds:
-                    key = f"{kinds[sample.name]}/{sample.labels['reason']}"
-                    counts[key] = counts.get(key, 0) + int(sample.value)
-        return counts
+                yield sample.name, sample.labels, sample.value
 
 
 def write_configuration(
-    folder: Path, state_dir: Path, ports: dict[str, int], *, champion: int, challenger: int
+    folder: Path,
+    state_dir: Path,
+    ports: dict[str, int],
+    *,
+    champion: int,
+    challenger: int,
+    further: Sequence[Mapping[str, object]] = (),
 ) -> Path:
-    """The configuration: two deployments on the demo's registry and one upstream, everything else at its default."""
+    """The configuration: two deployments on the demo's registry and one upstream, everything else at its default.
+
+    `further` deployments have that upstream as their champion.
+    """
     versions = folder / "registry" / MODEL / "versions"
     serving = {"version": CHAMPION, "url": f"http://127.0.0.1:{champion}"}
     settings = {
@@ -104,6 +123,7 @@ def write_configuration(
                 "baseline": "registry",
             },
             {"name": ALONE_NAME, "champion": serving, "baseline": str(versions / CHAMPION / "baseline.json")},
+            *({"champion": serving, **one} for one in further),
         ],
     }
     path = folder / "config.yaml"
@@ -123,6 +143,7 @@ def running(
     build: Build | None = None,
     state_dir: Path | None = None,
     background: bool = False,
+    further: Sequence[Mapping[str, object]] = (),
 ) -> Iterator[Sidecar]:
     """A sidecar before two model servers while the context lasts.
 
@@ -133,7 +154,7 @@ def running(
     asyncio.run(fill_registry(folder / "registry"))
     state_dir = state_dir or folder / "state"
     build = build or Build(sys.executable, str(ROOT))
-    config = write_configuration(folder, state_dir, ports, champion=champion, challenger=challenger)
+    config = write_configuration(folder, state_dir, ports, champion=champion, challenger=challenger, further=further)
     log = folder / "log"
     with log.open("wb") as file, process.on_core(load_core):
         supervisor = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Typed settings: with its parts (`config_gates`, `config_registry`, `config_versions`) the only place with defaults.
+"""Typed settings: with its parts (`config_events`, `config_gates`, …) the only place with defaults.
 
 Frozen once parsed. A section's meaning is checked here, what sections mean for each other and for the files that they
 name in `config_rules`; `config_file` adds file, line and nearest key. Reads no file, no environment and no clock.
@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sidecar.address import Address, parse_listen
+from sidecar.config_comparison import Comparison, NoiseFloor, Quality
+from sidecar.config_events import Audit, EventReceiver, Retrain
 from sidecar.config_gates import Gates
 from sidecar.config_registry import FromRegistry, RegistrySettings
 from sidecar.config_values import (
@@ -149,7 +151,11 @@ class Deployment(Section):
     drift: Drift = Drift()
     gates: Gates = Gates()
     promotion: Promotion = Promotion()
+    retrain: Retrain = Retrain()
     score_tolerance: Annotated[float, Field(ge=0)] = 0.01
+    comparison: Comparison = Comparison()
+    noise_floor: NoiseFloor = NoiseFloor()
+    quality: Quality = Quality()
 
     @property
     def path(self) -> str:
@@ -283,10 +289,11 @@ class Telemetry(Section):
 
 
 class Outcomes(Section):
-    """How long an outcome may come before its request, and after it."""
+    """How long an outcome may come before its request, and after it; how large decisions.db may get, 0 for any size."""
 
     early_s: Seconds = 300.0
     window_s: Seconds = 7_776_000.0
+    retention_bytes: BytesOrOff = 10_737_418_240
 
 
 class Settings(Section):
@@ -307,7 +314,8 @@ class Settings(Section):
     access_log: AccessLog = AccessLog()
     telemetry: Telemetry = Telemetry()
     outcomes: Outcomes = Outcomes()
-    events: tuple[()] = Field(default=(), strict=False)
+    events: tuple[EventReceiver, ...] = Field(default=(), strict=False)
+    audit: Audit = Audit()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -319,6 +327,8 @@ class Settings(Section):
             raise ValueError("deployments: two match the same path")
         if len({d.service for d in self.deployments}) < len(names):
             raise ValueError("deployments: two take the same service's events (ingest.service)")
+        if len({receiver.url for receiver in self.events}) < len(self.events):
+            raise ValueError("events: two have the same url; give one entry with all its types")
         if not self.deployments and self.upstream is None:
             raise ValueError("nothing to serve: give deployments or an upstream")
         if self.registry is None and any(d.baseline == "registry" for d in self.deployments):

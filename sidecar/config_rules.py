@@ -31,6 +31,7 @@ def settings_faults(settings: Settings) -> Told:
     yield from _upstream(settings)
     if settings.registry is not None and settings.registry.ca_file is not None:
         yield from _authorities(settings.registry.ca_file, ("registry", "ca_file"))
+    yield from _record(settings)
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
         if deployment.champion is not None:
@@ -72,6 +73,17 @@ def _from_registry(named: FromRegistry, settings: Settings, place: Place) -> Tol
         yield from _loop(named.url.replace(PLACEHOLDER, "x"), settings, (*place, "url"))
     yield from _client_tls(named.tls, (*place, "tls"))
     yield from _bounds(named.shadow, settings, (*place, "shadow"))
+
+
+def _record(settings: Settings) -> Told:
+    """Who is told, and the trail's keys."""
+    for number, receiver in enumerate(settings.events):
+        if receiver.ca_file is not None:
+            yield from _authorities(receiver.ca_file, ("events", number, "ca_file"))
+    for number, key in enumerate(settings.audit.keys):
+        says = None if key.key_file is None else _unreadable(key.key_file)
+        if says is not None:
+            yield ("audit", "keys", number, "key_file"), says
 
 
 def _front(settings: Settings) -> Told:

@@ -32,7 +32,10 @@ ACCESS_LOG_DROP_REASONS = ("buffer_full", "write_failed", "shutting_down")
 LegError = Literal["status_4xx", "status_5xx", "timeout", "connect", "reset", "malformed", "too_large"]
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+# gc=False: what these hold cannot lead back to them, and thousands a second need not be looked through for cycles.
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a version answered: status, the few headers that decoding needs, and the body's bytes.
 
     `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the answer does not say.
@@ -45,7 +48,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     json_bytes: int = -1
 
 
-class Leg(msgspec.Struct, frozen=True, array_like=True):
+class Leg(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One version's handling of one request.
 
     Attributes:
@@ -62,7 +65,7 @@ class Leg(msgspec.Struct, frozen=True, array_like=True):
     span_id: str = ""
 
 
-class Trace(msgspec.Struct, frozen=True, array_like=True):
+class Trace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The W3C trace that an exchange belongs to; only of exchanges whose trace is sampled. Ids are hex digits.
 
     Attributes:
@@ -77,7 +80,7 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     sent_s: float
 
 
-class Exchange(msgspec.Struct, frozen=True, array_like=True):
+class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request with all its legs. `at` is seconds since the epoch when its first byte came.
 
     `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the request does not say.
@@ -128,10 +131,14 @@ else:
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """What one version said for each row. Labels are texts, scores floats; either may be absent, not both."""
+    """What one version said for each row. Labels are texts, scores floats; either may be absent, not both.
+
+    `vectors`: the numbers that the scores were taken from, where they were three or more a row and not too many.
+    """
 
     labels: tuple[str, ...] | None
     scores: tuple[float, ...] | None
+    vectors: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def rows(self) -> int:
@@ -238,7 +245,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):
     pid: int
 
 
-class Offered(msgspec.Struct, array_like=True, frozen=True, tag="exchange"):
+class Offered(msgspec.Struct, array_like=True, frozen=True, tag="exchange", gc=False):
     """One exchange, offered and never awaited."""
 
     exchange: Exchange

@@ -10,6 +10,49 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.version_reports import (
+    ComparisonReport,
+    Copies,
+    Disagreement,
+    EstimatedQuality,
+    Interval,
+    LabelWanted,
+    LabelWants,
+    Maturity,
+    NoiseFloor,
+    PairedQuality,
+    Quantiles,
+    ReliabilityBin,
+    ScoreDifference,
+    SegmentAgreement,
+    SegmentQuality,
+    ThresholdFlips,
+    VectorDifference,
+    VersionQuality,
+)
+
+# Handed on from here: whoever reads reports imports them from one place.
+__all__ = [
+    "ComparisonReport",
+    "Copies",
+    "Disagreement",
+    "EstimatedQuality",
+    "Interval",
+    "LabelWanted",
+    "LabelWants",
+    "Maturity",
+    "NoiseFloor",
+    "PairedQuality",
+    "Quantiles",
+    "ReliabilityBin",
+    "ScoreDifference",
+    "SegmentAgreement",
+    "SegmentQuality",
+    "ThresholdFlips",
+    "VectorDifference",
+    "VersionQuality",
+]
+
 Verdict = Literal["pass", "fail", "insufficient", "off"]
 CauseKind = Literal[
     "scale", "affine", "sign", "function", "constant", "swap", "scaler", "type", "recode", "missing",
@@ -76,6 +119,18 @@ class ExtraColumn(msgspec.Struct, frozen=True):
     rows: int
 
 
+class SharedShift(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of the predictions' shift that goes with each moved feature, put back by rank on so many rows.
+
+    They act together, so the shares need not add up to 1; `together` is that of the (at most) three largest at once.
+    """
+
+    since: float
+    rows: int
+    shares: dict[str, float]
+    together: float | None = None
+
+
 class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     """Every watched feature against one baseline. `baseline_digest` None: there is no baseline, nothing is judged.
 
@@ -88,6 +143,7 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
             twenty of them has not, on average. Alarms are latched and rise later.
         extra: the keys that training did not have, the most frequent first, at most 64.
         weighted: the features' lower bounds in nats, summed by what each weighs with the model; None without features.
+        shift: which features the predictions' shift goes with; None where nobody asked the champion.
     """
 
     against: Literal["training", "recent"]
@@ -107,6 +163,7 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     moved_now: tuple[str, ...] = ()
     extra: tuple[ExtraColumn, ...] = ()
     weighted: float | None = None
+    shift: SharedShift | None = None
 
 
 class FeatureSkew(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +211,8 @@ class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
     """An alarm began, changed its kind when the cause was found, or ended. `key` is stable: kind-free.
 
     `explained_by` is the key of the alarm whose story this one belongs to: one page for the owner, not two.
-    `swapped_with` is the feature that this one's values were swapped with.
+    `swapped_with` is the feature that this one's values were swapped with, `lost_with` the one that tells of all that
+    went missing with it; `owner` hears of it in place of the deployment's, where there is one.
     """
 
     key: str
@@ -166,133 +224,9 @@ class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
     explained_by: str | None = None
     swapped_with: str | None = None
+    lost_with: str | None = None
     cause: CauseKind | None = None
-
-
-class Copies(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the copies that were due: due = mirrored + dropped."""
-
-    mirrored: int = 0
-    answered: int = 0
-    errors: dict[str, int] = msgspec.field(default_factory=dict)
-    dropped: dict[str, int] = msgspec.field(default_factory=dict)
-
-    @property
-    def due(self) -> int:
-        """Copies that should have been sent."""
-        return self.mirrored + sum(self.dropped.values())
-
-
-class Interval(msgspec.Struct, frozen=True):
-    """A proportion with an anytime-valid interval at 95 %."""
-
-    value: float
-    lower: float
-    upper: float
-
-
-class ScoreDifference(msgspec.Struct, frozen=True):
-    """challenger − champion over paired rows."""
-
-    n: int
-    mean: float
-    mean_abs: float
-    p50: float
-    p95: float
-    max: float
-
-
-class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """One paired row where the two versions differ; no feature value is kept."""
-
-    request_id: str
-    row: int
-    at: float
-    champion: str
-    challenger: str
-    difference: float
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """Milliseconds. None where n is 0."""
-
-    n: int
-    p50: float | None
-    p99: float | None
-
-
-class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Challenger beside champion on the same requests, since the evidence began.
-
-    Attributes:
-        pairs: paired rows; paired_requests: requests where both gave a usable answer.
-        judged_requests: requests whose champion leg and copy both ended, usable or not; the two failure counts are
-            of these.
-        unpaired: both answered but their answers could not be compared (shape, type, undecodable).
-        agreement: on labels if there are any, else on scores within tolerance.
-        flips: "champion→challenger" label pair -> count, at most 20 kinds.
-        prediction_psi: challenger's predictions against the champion's.
-        latency_ratio_p99: paired requests only.
-    """
-
-    since: float
-    mirrored_s: float
-    copies: Copies
-    pairs: int
-    paired_requests: int
-    judged_requests: int
-    champion_failures: int
-    challenger_failures: int
-    unpaired: int
-    agreement: Interval | None
-    agreement_basis: Literal["labels", "scores"] | None
-    flips: dict[str, int]
-    score_difference: ScoreDifference | None
-    prediction_psi: float | None
-    latency_champion: Quantiles
-    latency_challenger: Quantiles
-    worst: tuple[Disagreement, ...]
-
-
-class EstimatedQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """Quality estimated without outcomes, over the newest `n` sampled rows.
-
-    `low` and `high` are the 99 % band of each metric, `trained` the same figures for training's rows; `loss` is a lower
-    bound on the accuracy lost since training. `refused` says why nothing is estimated; the rest is then empty or None.
-    """
-
-    n: int
-    metrics: dict[str, float]
-    low: dict[str, float]
-    high: dict[str, float]
-    trained: dict[str, float]
-    loss: float | None
-    refused: str | None
-
-
-class VersionQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """One version's quality on rows whose outcome is known.
-
-    `metrics` may hold accuracy, precision, recall, f1, brier, log_loss, mae.
-    """
-
-    version: str
-    predicted: int
-    matched: int
-    coverage: float | None
-    metrics: dict[str, float]
-    estimated: EstimatedQuality | None = None
-
-
-class PairedQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """Champion and challenger on the same rows with the same outcome. better: only the challenger was right."""
-
-    champion: VersionQuality
-    challenger: VersionQuality
-    matched: int
-    better: int
-    worse: int
-    same: int
+    owner: str = ""
 
 
 class OutcomeCounts(msgspec.Struct, frozen=True, kw_only=True):

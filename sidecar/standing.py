@@ -5,6 +5,7 @@ Frozen. Times are seconds since the epoch here and become RFC 3339 at the admin 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,15 @@ from sidecar.reports import AlarmKind, CauseKind, Severity
 # What becomes of one half of an exchange that a payload logger sent, and of what is none that concerns us.
 Ingested = Literal["joined", "waiting", "duplicate", "unknown_endpoint", "unknown_service"]
 PassedOver = Literal["unknown_service", "unknown_type", "malformed", "too_large", "busy"]
-Action = Literal["start", "promote", "rollback", "acknowledge", "reconcile", "freeze_reference"]
+Action = Literal[
+    "start", "promote", "rollback", "acknowledge", "reconcile", "freeze_reference", "resend_event",
+    "recommend_retraining",
+]  # fmt: skip
+EventType = Literal[
+    "sidecar.drift.detected", "sidecar.data.broken", "sidecar.prediction.shifted", "sidecar.outcome.degraded",
+    "sidecar.retrain.recommended", "sidecar.promotion.ready", "sidecar.promoted", "sidecar.rolledback",
+    "sidecar.challenger.unhealthy", "sidecar.audit.head",
+]  # fmt: skip
 ShadowAction = Literal["set_challenger", "remove_challenger", "shadow_on", "shadow_off", "follow_settings"]
 
 
@@ -121,7 +130,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
 
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
-    there where the registry names the versions.
+    there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet.
     """
 
     name: str
@@ -138,10 +147,14 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     shadow_enabled: bool = True
     differences: tuple[str, ...] = ()
     from_registry: Following | None = None
+    unrecorded: str | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
-    """A promotion or rollback that was done, or with `dry_run` would have been."""
+    """A promotion or rollback that was done, or with `dry_run` would have been.
+
+    `unrecorded`: a rollback that serves already and waits for the store; what to do, in a sentence.
+    """
 
     deployment: str
     from_version: str
@@ -150,6 +163,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_versio
     audit_seq: int | None
     evidence: str | None
     dry_run: bool = False
+    unrecorded: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrozenReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,17 +258,22 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChampionSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version answered at a moment, and who decided so."""
+    """Which version answered at a moment, and who decided so, on what; `audit_seq` is that decision's entry."""
 
     version: str
     since: float
     until: float | None
     promoted_by: str
     evidence: str | None
+    reason: str = ""
+    audit_seq: int | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What each version said for one request; lists run over its rows."""
+    """What each version said for one request; lists run over its rows.
+
+    `champion`: who had decided that this version answers, and on what; None where the trail does not know.
+    """
 
     deployment: str
     version: str
@@ -262,12 +281,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     prediction: tuple[str | float | None, ...]
     challengers: tuple[tuple[str, tuple[str | float | None, ...]], ...]
     outcome: tuple[str | float | None, ...]
+    champion: ChampionSpan | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact as it happens, for the live page and `GET /v1/events`. `type` as in CONTRACT.md."""
+    """A fact as it happens, for the live page, `GET /v1/events` and webhooks. `type` as in CONTRACT.md.
+
+    `id` is the same for the same fact, also when it is told again; empty for what is told to listeners only.
+    `data`: JSON members beside `deployment` and `says`, no feature values.
+    """
 
     type: str
     deployment: str
     at: float
     says: str
+    id: str = ""
+    data: Mapping[str, object] = {}

@@ -123,7 +123,7 @@ deployments:
             "must be file:FOLDER, or begin with mlflow+http:// or mlflow+https://",
         ),
         ("deployments: {a: 1}", 1, "deployments", "must be a list"),
-        ("events: [{url: x}]", 1, "events", "is not supported by this version: leave it empty"),
+        ("events: [{url: x}]", 1, "events[0].url", "is no address such as https://hooks.example.com/sidecar"),
         ("\n\nlisten: nowhere", 3, "listen", "'nowhere' is neither HOST:PORT nor unix:/path"),
     ],
 )

@@ -21,6 +21,9 @@ TABLE = ROOT / "docs" / "configuration.md"
 # Where the example shows something because the default is nothing.
 EXAMPLES = {
     "upstream",
+    "events",
+    "audit.keys",
+    "audit.keys[].key_env",
     "admin.tokens",
     "registry",
     "deployments",
@@ -31,6 +34,8 @@ EXAMPLES = {
     "deployments[].from_registry",
     "deployments[].from_registry.url",
     "deployments[].baseline",
+    "deployments[].comparison.segments",
+    "deployments[].comparison.segments[].values",
 }
 
 

@@ -7,15 +7,12 @@ takes root: without, that fault is left out and the reason told.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from time import monotonic, sleep
 
-from bench import child, open_loop, process, traffic, whole_sidecar
+from bench import child, open_loop, process, small_disk, traffic, whole_sidecar
 from bench.open_loop import Generator, Latencies
 from bench.result import Finding, Result, Table
 from bench.rows.latency import RATE_PER_S
@@ -26,7 +23,6 @@ from bench.whole_sidecar import SHADOWED, START_S, Sidecar
 
 BEFORE, KILLED, STOPPED, FULL = "before", "control killed", "control stopped", "disk full"
 FAULTS = (KILLED, STOPPED, FULL)
-_DISK = "32m"
 _AT_S = 0.7  # after the generator's start and warm-up
 LIMIT_MS, LIMIT_SHARE = 1.0, 0.05
 
@@ -39,7 +35,7 @@ def measure(stand: Stand) -> Result:
         challenger = stack.enter_context(stand.backend(CHALLENGER))
         state_dir = stand.new("state")
         state_dir.mkdir()
-        why_no_disk = stack.enter_context(_small_disk(state_dir))
+        why_no_disk = stack.enter_context(small_disk.mounted(state_dir))
         data, admin = child.free_ports(2)
         sidecar = stack.enter_context(
             whole_sidecar.running(
@@ -96,40 +92,8 @@ def _stopped(sidecar: Sidecar) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _full(sidecar: Sidecar) -> Iterator[None]:
-    filler = sidecar.state_dir / "filler"
-    try:
-        with filler.open("wb", buffering=0) as file:
-            for size in (65_536, 1):
-                _fill(file.fileno(), b"\0" * size)
+    with small_disk.filled(sidecar.state_dir):
         yield
-    finally:
-        filler.unlink(missing_ok=True)
-
-
-def _fill(descriptor: int, block: bytes) -> None:
-    try:
-        while True:
-            os.write(descriptor, block)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-
-
-@contextlib.contextmanager
-def _small_disk(folder: Path) -> Iterator[str]:
-    """A small file system at `folder`, in memory; gives the reason if there can be none, else nothing."""
-    if os.geteuid() != 0:
-        yield "only root may mount a small disk to fill"
-        return
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        yield f"a small disk to fill cannot be mounted here: {done.stderr.strip()}"
-        return
-    try:
-        yield ""
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 def _control(sidecar: Sidecar) -> int:

@@ -10,73 +10,111 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from registry_client.log_histogram import LogHistogram, LogHistogramDocument
+from registry_client.log_histogram import LogHistogramDocument
+from sidecar.observe.confusion import OTHER, Confusion, cut
+from sidecar.observe.score_gaps import ScoreGaps, ScoreGapsDocument
 from sidecar.records import Prediction
-from sidecar.reports import Disagreement, Interval, ScoreDifference
+from sidecar.reports import Disagreement, Interval, ScoreDifference, SegmentAgreement, ThresholdFlips
 from sidecar.stats.confidence import proportion_interval
 
-OTHER = "other"
-_MOST_FLIPS_KEPT = 400
-_MOST_FLIPS_SHOWN = 20
+__all__ = ["OTHER", "Agreement", "AgreementDocument", "Tolerance"]
+
+MOST_SEGMENTS = 64
 _MOST_WORST = 20
-_TEXT_LENGTH = 40
 _ROUNDING = 1e-12  # 0.51 - 0.50 is a hair more than 0.01 in floating point
+_SIDES = {"1": True, "0": False, "true": True, "false": False}
 
 # (severity, at, request id, row, champion's text, challenger's text, difference): ordered, so that ties are settled.
 _Worst = tuple[float, float, str, int, str, str, float]
 
 
+class Tolerance(msgspec.Struct, frozen=True):
+    """Scores agree within `absolute` plus `relative` of the champion's; from `threshold` on they mean the positive."""
+
+    absolute: float
+    relative: float = 0.0
+    threshold: float = 0.5
+
+    def near(self, difference: float, champion: float) -> bool:
+        """Whether two scores agree; a difference that is not finite never does."""
+        allowed = self.absolute + self.relative * abs(champion) if self.relative else self.absolute
+        return abs(difference) <= allowed + _ROUNDING
+
+
 class AgreementDocument(msgspec.Struct, frozen=True):
-    """An agreement as it is stored."""
+    """An agreement as it is stored. Earlier versions wrote `flips` and the four fields after `flips`."""
 
     labels: int
     labels_equal: int
     scores: int
     scores_equal: int
-    flips: dict[str, int]
-    differences: LogHistogramDocument
-    difference_sum: float
-    difference_abs_sum: float
-    difference_max: float
     worst: list[_Worst]
+    flips: dict[str, int] = {}
+    differences: LogHistogramDocument = LogHistogramDocument()
+    difference_sum: float = 0.0
+    difference_abs_sum: float = 0.0
+    difference_max: float = 0.0
+    confusion: list[tuple[str, str, int]] = []
+    gaps: ScoreGapsDocument | None = None
+    sides: tuple[int, int, int] = (0, 0, 0)
+    segments: dict[str, tuple[int, int]] = {}
 
 
 class Agreement:
-    """Row by row: labels and scores of champion and challenger. `tolerance` is in units of the score."""
+    """Row by row: labels and scores of champion and challenger; `tolerance` in units of the score, or all of it."""
 
-    def __init__(self, tolerance: float) -> None:
-        self._tolerance = tolerance + _ROUNDING
+    def __init__(self, tolerance: float | Tolerance) -> None:
+        self._tolerance = tolerance if isinstance(tolerance, Tolerance) else Tolerance(tolerance)
         self._labels = self._labels_equal = 0
         self._scores = self._scores_equal = 0
-        self._flips: dict[str, int] = {}
-        self._differences = LogHistogram()
-        self._sum = self._abs_sum = self._max = 0.0
+        self._confusion, self._gaps = Confusion(), ScoreGaps()
+        self._sides = self._ups = self._downs = 0
+        self._segments: dict[str, tuple[int, int]] = {}
         self._worst: list[_Worst] = []
 
-    def fold(self, request_id: str, at: float, champion: Prediction, challenger: Prediction) -> bool:
-        """Counts the rows of one request; False, and nothing counted, where the two cannot be compared."""
+    def fold(
+        self,
+        request_id: str,
+        at: float,
+        champion: Prediction,
+        challenger: Prediction,
+        segments: Sequence[Sequence[str]] = (),
+    ) -> str | None:
+        """Counts the rows of one request; why they cannot be compared, and nothing counted, where they cannot.
+
+        `segments`: the names of those that each row belongs to.
+        """
         labels = champion.labels is not None and challenger.labels is not None
         scores = champion.scores is not None and challenger.scores is not None
-        if champion.rows != challenger.rows or not (labels or scores):
-            return False
+        if champion.rows != challenger.rows:
+            return "rows"
+        if not (labels or scores):
+            return "type"
         for row in range(champion.rows):
             equal = self._label(_at(champion.labels, row), _at(challenger.labels, row)) if labels else True
-            difference = self._difference(_at(champion.scores, row), _at(challenger.scores, row)) if scores else None
-            near = difference is None or abs(difference) <= self._tolerance
+            near, difference = True, None
+            if scores:
+                said, other = float(_at(champion.scores, row)), float(_at(challenger.scores, row))
+                difference = self._gaps.fold(said, other)
+                near = self._tolerance.near(difference, said)
             if not labels:
                 self._scores += 1
                 self._scores_equal += near
+            self._side(champion, challenger, row)
+            for segment in segments[row] if segments else ():
+                self._segment(segment, 1, int(equal if labels else near))
             if equal and near:
                 continue
             # A flip without scores weighs as much as a probability from end to end; so does a score beside no score.
             measured = difference if difference is not None and math.isfinite(difference) else 1.0
             texts = _text(champion, row), _text(challenger, row)
             self._keep((abs(measured), at, request_id, row, *texts, measured))
-        return True
+        return None
 
     def merge(self, other: Agreement) -> None:
         """Adds another one, which stays as it is."""
@@ -84,12 +122,13 @@ class Agreement:
         self._labels_equal += other._labels_equal
         self._scores += other._scores
         self._scores_equal += other._scores_equal
-        for kind, count in other._flips.items():
-            self._flip(kind, count)
-        self._differences.merge(other._differences)
-        self._sum += other._sum
-        self._abs_sum += other._abs_sum
-        self._max = max(self._max, other._max)
+        self._confusion.merge(other._confusion)
+        self._gaps.merge(other._gaps)
+        self._sides += other._sides
+        self._ups += other._ups
+        self._downs += other._downs
+        for segment, (pairs, agreeing) in list(other._segments.items()):
+            self._segment(segment, pairs, agreeing)
         for entry in other._worst:
             self._keep(entry)
 
@@ -102,31 +141,40 @@ class Agreement:
 
     def interval(self) -> Interval | None:
         """Share of rows that agree with its anytime-valid 95 % interval; rows of one batch count as independent."""
-        equal, n = self._labels_equal + self._scores_equal, self._labels + self._scores
-        return Interval(equal / n, *proportion_interval(equal, n)) if n else None
+        return _share(self._labels_equal + self._scores_equal, self._labels + self._scores)
 
     def flips(self) -> dict[str, int]:
         """The most frequent label pairs first; what does not fit stands under "other"."""
-        named = {kind: count for kind, count in self._flips.items() if kind != OTHER}
-        rest = self._flips.get(OTHER, 0)
-        ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
-        if rest or len(ranked) > _MOST_FLIPS_SHOWN:
-            rest += sum(count for _, count in ranked[_MOST_FLIPS_SHOWN - 1 :])
-            return {**dict(ranked[: _MOST_FLIPS_SHOWN - 1]), OTHER: rest}
-        return dict(ranked)
+        return self._confusion.flips()
+
+    def confusion(self) -> tuple[tuple[str, str, int], ...]:
+        """(champion's label, challenger's label, rows), the most frequent first."""
+        return self._confusion.most()
+
+    def kappa(self) -> float | None:
+        """Cohen's, of the labels."""
+        return self._confusion.kappa()
+
+    def threshold_flips(self) -> ThresholdFlips | None:
+        """Rows of two classes by what the two decide; None before the first."""
+        if not self._sides:
+            return None
+        return ThresholdFlips(n=self._sides, up=self._ups, down=self._downs)
 
     def score_difference(self) -> ScoreDifference | None:
         """Challenger − champion: `mean` is signed; mean_abs, p50, p95 and max are of the absolute difference."""
-        n = self._differences.total
-        if not n:
-            return None
-        return ScoreDifference(
-            n=n,
-            mean=self._sum / n,
-            mean_abs=self._abs_sum / n,
-            p50=min(self._differences.quantile(0.5), self._max),
-            p95=min(self._differences.quantile(0.95), self._max),
-            max=self._max,
+        return self._gaps.summary()
+
+    @property
+    def gaps(self) -> ScoreGaps:
+        """Everything about the scores, to be read."""
+        return self._gaps
+
+    def segments(self) -> tuple[SegmentAgreement, ...]:
+        """By name."""
+        return tuple(
+            SegmentAgreement(segment=segment, pairs=pairs, agreement=_share(agreeing, pairs))
+            for segment, (pairs, agreeing) in sorted(self._segments.items())
         )
 
     def worst(self) -> tuple[Disagreement, ...]:
@@ -143,63 +191,82 @@ class Agreement:
             labels_equal=self._labels_equal,
             scores=self._scores,
             scores_equal=self._scores_equal,
-            flips=dict(self._flips),
-            differences=self._differences.to_document(),
-            difference_sum=self._sum,
-            difference_abs_sum=self._abs_sum,
-            difference_max=self._max,
             worst=list(self._worst),
+            confusion=self._confusion.cells(),
+            gaps=self._gaps.to_document(),
+            sides=(self._sides, self._ups, self._downs),
+            segments=dict(self._segments),
         )
 
     @classmethod
-    def from_document(cls, tolerance: float, document: AgreementDocument) -> Agreement:
+    def from_document(cls, tolerance: float | Tolerance, document: AgreementDocument) -> Agreement:
         """Reads a document back; ValueError where it contradicts itself."""
         agreement = cls(tolerance)
         agreement._labels, agreement._labels_equal = document.labels, document.labels_equal
         agreement._scores, agreement._scores_equal = document.scores, document.scores_equal
-        agreement._flips = dict(document.flips)
-        agreement._differences = LogHistogram.from_document(document.differences)
-        agreement._sum, agreement._abs_sum = document.difference_sum, document.difference_abs_sum
-        agreement._max = document.difference_max
+        agreement._confusion = Confusion(document.confusion or _of_flips(document))
+        agreement._gaps = ScoreGaps.from_document(document.gaps or _of_differences(document))
+        agreement._sides, agreement._ups, agreement._downs = document.sides
+        agreement._segments = dict(document.segments)
         for entry in document.worst:
             agreement._keep(entry)
         return agreement
 
     def _label(self, champion: str | float, challenger: str | float) -> bool:
         self._labels += 1
-        if champion == challenger:
-            self._labels_equal += 1
-            return True
-        self._flip(f"{_cut(str(champion))}→{_cut(str(challenger))}", 1)
-        return False
+        self._confusion.add(str(champion), str(challenger))
+        equal = champion == challenger
+        self._labels_equal += equal
+        return equal
 
-    def _difference(self, champion: str | float, challenger: str | float) -> float:
-        """The difference; 0 where both are the same infinity or both are missing, else possibly not finite."""
-        said, other = float(champion), float(challenger)
-        if said == other or (math.isnan(said) and math.isnan(other)):
-            difference = 0.0
-        else:
-            difference = other - said
-            if math.isnan(difference):  # one of them is missing: as far apart as can be
-                difference = math.inf
-        if math.isfinite(difference) and math.isfinite(said):
-            size = abs(difference)
-            self._differences.add(size)
-            self._sum += difference
-            self._abs_sum += size
-            self._max = max(self._max, size)
-        return difference
+    def _side(self, champion: Prediction, challenger: Prediction, row: int) -> None:
+        threshold = self._tolerance.threshold
+        was, now = _decides(champion, row, threshold), _decides(challenger, row, threshold)
+        if was is not None and now is not None:
+            self._sides += 1
+            self._ups += now and not was
+            self._downs += was and not now
 
-    def _flip(self, kind: str, count: int) -> None:
-        if kind not in self._flips and len(self._flips) >= _MOST_FLIPS_KEPT:
-            kind = OTHER
-        self._flips[kind] = self._flips.get(kind, 0) + count
+    def _segment(self, segment: str, pairs: int, agreeing: int) -> None:
+        if segment not in self._segments and len(self._segments) >= MOST_SEGMENTS:
+            segment = OTHER
+        before = self._segments.get(segment, (0, 0))
+        self._segments[segment] = before[0] + pairs, before[1] + agreeing
 
     def _keep(self, entry: _Worst) -> None:
         if len(self._worst) < _MOST_WORST:
             heapq.heappush(self._worst, entry)
         elif entry > self._worst[0]:
             heapq.heapreplace(self._worst, entry)
+
+
+def _share(part: int, whole: int) -> Interval | None:
+    return Interval(part / whole, *proportion_interval(part, whole)) if whole else None
+
+
+def _decides(said: Prediction, row: int, threshold: float) -> bool | None:
+    """Which of two classes it is; None where there are not two, or no score."""
+    if said.labels is not None:
+        return _SIDES.get(said.labels[row])
+    score = said.scores[row] if said.scores is not None else math.nan
+    return score >= threshold if 0.0 <= score <= 1.0 else None
+
+
+def _of_flips(document: AgreementDocument) -> list[tuple[str, str, int]]:
+    """Of an earlier version, which kept no rows that agree by label: they are not named."""
+    named = [(*kind.partition("→")[::2], count) for kind, count in document.flips.items() if kind != OTHER]
+    unnamed = document.flips.get(OTHER, 0)
+    return [*named, (OTHER, f"not {OTHER}", unnamed)] if unnamed or document.labels else named
+
+
+def _of_differences(document: AgreementDocument) -> ScoreGapsDocument:
+    """Of an earlier version, which kept no signs."""
+    return ScoreGapsDocument(
+        signed=document.differences,
+        sum=document.difference_sum,
+        abs_sum=document.difference_abs_sum,
+        max=document.difference_max,
+    )
 
 
 def _at(values: tuple[str, ...] | tuple[float, ...] | None, row: int) -> str | float:
@@ -211,9 +278,5 @@ def _text(prediction: Prediction, row: int) -> str:
     score = f"{prediction.scores[row]:.6g}" if prediction.scores is not None else ""
     if prediction.labels is None:
         return score
-    label = _cut(prediction.labels[row])
-    return _cut(f"{label} ({score})") if score else label
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_LENGTH else text[: _TEXT_LENGTH - 1] + "…"
+    label = cut(prediction.labels[row])
+    return cut(f"{label} ({score})") if score else label

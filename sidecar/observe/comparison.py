@@ -7,18 +7,25 @@ are counted by the workers. Does not judge, reads no clock, keeps no feature val
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from registry_client.log_histogram import LogHistogram, LogHistogramDocument
-from sidecar.observe.agreement import Agreement, AgreementDocument
+from sidecar.observe.agreement import Agreement, AgreementDocument, Tolerance
+from sidecar.observe.arrivals import Arrivals, ArrivalsDocument
 from sidecar.observe.mirrored_time import MirroredTime
+from sidecar.observe.noise_floor import NoiseCounts, NoiseDocument
 from sidecar.observe.prediction_shift import Side, SideDocument, prediction_psi
+from sidecar.observe.vector_gaps import VectorGaps, VectorGapsDocument
 from sidecar.records import DROP_REASONS, LEG_ERRORS, Exchange, Leg, Prediction, ShadowCounts
-from sidecar.reports import ComparisonReport, Copies, Quantiles
+from sidecar.reports import ComparisonReport, Copies, Interval, Quantiles
+from sidecar.stats.confidence import proportion_interval
 
 _FORMAT: Literal[1] = 1
+# Forms that an answer may have and the champion's has not.
+STRUCTURE_FAULTS = ("unreadable", "rows", "type", "missing", "non_finite")
 
 
 class _Counts(msgspec.Struct):
@@ -34,6 +41,21 @@ class _Counts(msgspec.Struct):
     answered: int = 0
     errors: dict[str, int] = {}
     dropped: dict[str, int] = {}
+    structure: dict[str, int] = {}
+    champion_kinds: dict[str, int] = {}
+    challenger_kinds: dict[str, int] = {}
+    champion_only: int = 0
+    challenger_only: int = 0
+    slower: int = 0
+
+    def add(self, other: _Counts) -> None:
+        """Adds another one, which stays as it is."""
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, int):
+                setattr(self, name, mine + theirs)
+            else:
+                _add(mine, theirs)
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -49,19 +71,37 @@ class _Snapshot(msgspec.Struct, frozen=True):
     challenger_predictions: SideDocument
     champion_ms: LogHistogramDocument
     challenger_ms: LogHistogramDocument
+    relative_tolerance: float = 0.0
+    threshold: float = 0.5
+    arrivals: ArrivalsDocument = ArrivalsDocument()
+    noise: NoiseDocument = NoiseDocument()
+    vectors: VectorGapsDocument = VectorGapsDocument()
 
 
 class ComparisonObserver:
-    """Evidence on one pair of versions since `now`. `score_tolerance`: scores that near each other agree."""
+    """Evidence on one pair of versions since `now`. `score_tolerance`: scores that near each other agree.
 
-    def __init__(self, champion: str, challenger: str, *, score_tolerance: float, now: float) -> None:
+    `self_test`: the challenger answers at the champion's own address.
+    """
+
+    def __init__(
+        self,
+        champion: str,
+        challenger: str,
+        *,
+        score_tolerance: float | Tolerance,
+        now: float,
+        self_test: bool = False,
+    ) -> None:
         self.champion = champion
         self.challenger = challenger
-        self._tolerance = score_tolerance
+        self.self_test = self_test
+        self.tolerance = score_tolerance if isinstance(score_tolerance, Tolerance) else Tolerance(score_tolerance)
         self._since = now
         self._counts = _Counts()
         self._time = MirroredTime()
-        self._agreement = Agreement(score_tolerance)
+        self._agreement = Agreement(self.tolerance)
+        self._arrivals, self._noise, self._vectors = Arrivals(), NoiseCounts(), VectorGaps()
         self._predictions = Side(), Side()
         self._latency_ms = LogHistogram(), LogHistogram()
 
@@ -76,6 +116,7 @@ class ComparisonObserver:
         leg: Leg,
         champion_prediction: Prediction | None,
         challenger_prediction: Prediction | None,
+        segments: Sequence[Sequence[str]] = (),
     ) -> None:
         """One exchange with this challenger's leg; a prediction is None where its answer could not be read.
 
@@ -86,32 +127,52 @@ class ComparisonObserver:
             return
         counts = self._counts
         self._time.add(exchange.at)
+        self._arrivals.arrived(champion_prediction)
         counts.judged_requests += 1
-        champion_failed, challenger_failed = _failed(exchange.champion), _failed(leg)
-        counts.champion_failures += champion_failed
-        counts.challenger_failures += challenger_failed
-        if champion_failed or challenger_failed:
+        champion_kind, challenger_kind = _failure(exchange.champion), _failure(leg)
+        if champion_kind is not None or challenger_kind is not None:
+            self._fail(champion_kind, challenger_kind)
             return
         if champion_prediction is None or challenger_prediction is None:
             counts.unpaired += 1
             # Where neither can be read the reader is at fault: another protocol, or compressed bodies.
-            counts.champion_failures += champion_prediction is None and challenger_prediction is not None
-            counts.challenger_failures += challenger_prediction is None and champion_prediction is not None
+            if champion_prediction is not None:
+                _add(counts.structure, {"unreadable": 1})
+                self._fail(None, "unreadable")
+            elif challenger_prediction is not None:
+                self._fail("unreadable", None)
             return
-        if not self._agreement.fold(exchange.request_id, exchange.at, champion_prediction, challenger_prediction):
+        fault = self._agreement.fold(
+            exchange.request_id, exchange.at, champion_prediction, challenger_prediction, segments
+        )
+        if fault is not None:
             counts.unpaired += 1
-            counts.challenger_failures += 1  # other rows or another kind of answer than the champion's
+            _add(counts.structure, {fault: 1})
+            self._fail(None, "structure")  # other rows or another kind of answer than the champion's
             return
+        if champion_prediction.vectors is not None and challenger_prediction.vectors is not None:
+            self._vectors.fold(champion_prediction.vectors, challenger_prediction.vectors)
         counts.paired_requests += 1
         counts.pairs += champion_prediction.rows
         self._predictions[0].fold(champion_prediction)
         self._predictions[1].fold(challenger_prediction)
         self._latency_ms[0].add(1000.0 * exchange.champion.latency_s)
         self._latency_ms[1].add(1000.0 * leg.latency_s)
+        counts.slower += leg.latency_s > exchange.champion.latency_s
 
-    def fold_copies(self, delta: Copies | ShadowCounts) -> None:
+    def fold_dropped(self, exchange: Exchange, champion_prediction: Prediction | None) -> None:
+        """An exchange whose copy to this challenger was due, and never sent."""
+        if exchange.champion.version == self.champion:
+            self._arrivals.dropped(champion_prediction)
+
+    def fold_again(self, first: Prediction, again: Prediction, challenger: Prediction) -> bool:
+        """The champion's two answers to one request and the challenger's; False where they cannot be compared."""
+        return self._noise.fold(first, again, challenger, self.tolerance)
+
+    def fold_copies(self, delta: Copies | ShadowCounts, now: float = 0.0) -> None:
         """Copies that were mirrored, answered, dropped since the last call: differences of the workers' counters."""
         counts = self._counts
+        self._arrivals.ended(delta, now)
         counts.mirrored += delta.mirrored
         counts.answered += delta.answered
         _add(counts.errors, delta.errors)
@@ -125,7 +186,11 @@ class ComparisonObserver:
             answered=counts.answered,
             errors=dict.fromkeys(LEG_ERRORS, 0) | counts.errors,
             dropped=dict.fromkeys(DROP_REASONS, 0) | counts.dropped,
+            lost=self._arrivals.lost(),
         )
+        gaps, paired = self._agreement.gaps, counts.paired_requests
+        structure = counts.structure | {"missing": gaps.missing, "non_finite": gaps.non_finite}
+        kinds = sorted({*counts.champion_kinds, *counts.challenger_kinds})
         return ComparisonReport(
             since=self._since,
             mirrored_s=min(self._time.seconds, max(0.0, now - self._since)),
@@ -144,22 +209,32 @@ class ComparisonObserver:
             latency_champion=_quantiles(self._latency_ms[0]),
             latency_challenger=_quantiles(self._latency_ms[1]),
             worst=self._agreement.worst(),
+            confusion=self._agreement.confusion(),
+            cohen_kappa=self._agreement.kappa(),
+            spearman=gaps.spearman(),
+            threshold_flips=self._agreement.threshold_flips(),
+            difference_histogram=gaps.histogram(),
+            structure=dict.fromkeys(STRUCTURE_FAULTS, 0) | structure,
+            failures={
+                kind: (counts.champion_kinds.get(kind, 0), counts.challenger_kinds.get(kind, 0)) for kind in kinds
+            },
+            champion_only_failures=counts.champion_only,
+            challenger_only_failures=counts.challenger_only,
+            slower=Interval(counts.slower / paired, *proportion_interval(counts.slower, paired)) if paired else None,
+            segments=self._agreement.segments(),
+            drops_e=self._arrivals.drops_e(),
+            noise=self._noise.report(),
+            vector_difference=self._vectors.report(),
+            self_test=self._says_self_test(),
         )
 
     def merge(self, other: ComparisonObserver) -> None:
         """Adds another one on the same pair, which stays as it is; ValueError for another pair."""
-        self._require(other.champion, other.challenger, other._tolerance)
-        counts, added = self._counts, other._counts
-        counts.pairs += added.pairs
-        counts.paired_requests += added.paired_requests
-        counts.judged_requests += added.judged_requests
-        counts.champion_failures += added.champion_failures
-        counts.challenger_failures += added.challenger_failures
-        counts.unpaired += added.unpaired
-        counts.mirrored += added.mirrored
-        counts.answered += added.answered
-        _add(counts.errors, added.errors)
-        _add(counts.dropped, added.dropped)
+        self._require(other.champion, other.challenger, other.tolerance)
+        self._counts.add(other._counts)
+        self._arrivals.merge(other._arrivals)
+        self._noise.merge(other._noise)
+        self._vectors.merge(other._vectors)
         self._since = min(self._since, other._since)
         self._time.merge(other._time)
         self._agreement.merge(other._agreement)
@@ -175,7 +250,12 @@ class ComparisonObserver:
                 format=_FORMAT,
                 champion=self.champion,
                 challenger=self.challenger,
-                score_tolerance=self._tolerance,
+                score_tolerance=self.tolerance.absolute,
+                relative_tolerance=self.tolerance.relative,
+                threshold=self.tolerance.threshold,
+                arrivals=self._arrivals.to_document(),
+                noise=self._noise.to_document(),
+                vectors=self._vectors.to_document(),
                 since=self._since,
                 counts=self._counts,
                 time=self._time,
@@ -191,22 +271,55 @@ class ComparisonObserver:
         """Takes a snapshot's place; ValueError, and nothing changed, if it is damaged or of another pair."""
         # msgspec's errors are ValueErrors as well.
         stored = msgspec.msgpack.decode(snapshot, type=_Snapshot)
-        self._require(stored.champion, stored.challenger, stored.score_tolerance)
-        agreement = Agreement.from_document(self._tolerance, stored.agreement)
+        tolerance = Tolerance(stored.score_tolerance, stored.relative_tolerance, stored.threshold)
+        self._require(stored.champion, stored.challenger, tolerance)
+        agreement = Agreement.from_document(tolerance, stored.agreement)
+        arrivals, noise = Arrivals.from_document(stored.arrivals), NoiseCounts.from_document(stored.noise)
+        vectors = VectorGaps.from_document(stored.vectors)
         champion = Side.from_document(stored.champion_predictions), LogHistogram.from_document(stored.champion_ms)
         challenger = Side.from_document(stored.challenger_predictions), LogHistogram.from_document(stored.challenger_ms)
         self._since, self._counts, self._time, self._agreement = stored.since, stored.counts, stored.time, agreement
         self._predictions = champion[0], challenger[0]
         self._latency_ms = champion[1], challenger[1]
+        self._arrivals, self._noise, self._vectors = arrivals, noise, vectors
 
-    def _require(self, champion: str, challenger: str, tolerance: float) -> None:
-        mine, theirs = (self.champion, self.challenger, self._tolerance), (champion, challenger, tolerance)
+    def _fail(self, champion: str | None, challenger: str | None) -> None:
+        """One request that one of the two failed, or both."""
+        counts = self._counts
+        if champion is not None:
+            counts.champion_failures += 1
+            counts.champion_only += challenger is None
+            _add(counts.champion_kinds, {champion: 1})
+        if challenger is not None:
+            counts.challenger_failures += 1
+            counts.challenger_only += champion is None
+            _add(counts.challenger_kinds, {challenger: 1})
+
+    def _says_self_test(self) -> str | None:
+        if not self.self_test:
+            return None
+        agreement, counts = self._agreement.interval(), self._counts
+        differ = "nothing was compared yet" if agreement is None else f"they differ on {1.0 - agreement.value:.2%}"
+        dropped = sum(counts.dropped.values())
+        return (
+            f"version {self.challenger} answers at the champion's own address: this tests the sidecar, not a model;"
+            f" rows that differ tell of noise, and {differ}; {dropped:,} of {counts.mirrored + dropped:,} copies were"
+            f" never sent and {self._arrivals.lost():,} were lost"
+        )
+
+    def _require(self, champion: str, challenger: str, tolerance: Tolerance) -> None:
+        mine, theirs = (self.champion, self.challenger, self.tolerance), (champion, challenger, tolerance)
         if mine != theirs:
             raise ValueError(f"evidence on {theirs} does not belong to {mine} (champion, challenger, tolerance)")
 
 
-def _failed(leg: Leg) -> bool:
-    return leg.error is not None or leg.answer is None or leg.answer.status >= 400
+def _failure(leg: Leg) -> str | None:
+    """The kind of failure, None for a usable answer."""
+    if leg.error is not None:
+        return leg.error
+    if leg.answer is None:
+        return "reset"
+    return None if leg.answer.status < 400 else "status_4xx" if leg.answer.status < 500 else "status_5xx"
 
 
 def _add(counts: dict[str, int], added: dict[str, int]) -> None:

@@ -28,6 +28,7 @@ from sidecar.reports import GateTable, OutcomeCounts
 from sidecar.standing import Alarm, RegistryStatus
 from sidecar.telemetry.counts import Durations, RequestKey, Totals
 from sidecar.telemetry.drift_metrics import DriftFacts, drift_families
+from sidecar.telemetry.quality_metrics import QualityFacts, quality_families
 
 _TRANSITIONS = ("promote", "rollback")
 _SEVERITIES = ("info", "warning", "critical")
@@ -47,6 +48,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
         outcomes: what became of outcomes so far.
         registry: whether it answers, and whether the champion's alias is elsewhere there.
         undecodable: reason -> bodies that could not be read; an answer's reasons begin with `answer_`.
+        quality: what is known of the versions in play by outcomes; None where nobody has asked.
     """
 
     deployment: str
@@ -62,6 +64,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistryStatus = RegistryStatus(reachable=None, diverged=False)
     undecodable: Mapping[str, int] = {}
     alarms: tuple[Alarm, ...] = ()
+    quality: QualityFacts | None = None
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -71,6 +74,11 @@ class Facts(msgspec.Struct, frozen=True):
     totals: Totals
     observation_failures: int = 0
     decisions_dropped: int = 0
+    decisions_expired: int = 0
+    unrecorded: int = 0
+    reserve_bytes: int = 0
+    events_waiting: int = 0
+    events_dead: int = 0
     outcomes_unknown: OutcomeCounts = OutcomeCounts()
     spans: Mapping[str, int] = {}
     ingested: Mapping[str, Mapping[str, int]] = {}
@@ -89,6 +97,7 @@ class SidecarCollector(Collector):
         yield from _shadows(facts)
         yield from _workers(facts.totals)
         yield from drift_families([each.drift for each in facts.deployments])
+        yield from quality_families([each.quality for each in facts.deployments if each.quality is not None])
         yield from _standing(facts.deployments)
         yield from _control(facts)
 
@@ -257,6 +266,19 @@ def _control(facts: Facts) -> Iterator[Metric]:
     yield ingested
     yield CounterMetricFamily(
         "sidecar_decisions_dropped", "Rows not kept for their outcome.", value=facts.decisions_dropped
+    )
+    undelivered = GaugeMetricFamily("sidecar_events_undelivered", "Events that no receiver took.", labels=("state",))
+    undelivered.add_metric(("waiting",), facts.events_waiting)
+    undelivered.add_metric(("dead",), facts.events_dead)
+    yield undelivered
+    yield CounterMetricFamily(
+        "sidecar_decisions_expired", "Rows deleted for the sake of the file's size.", value=facts.decisions_expired
+    )
+    yield GaugeMetricFamily(
+        "sidecar_unrecorded_transitions", "Rollbacks that serve and wait for the store.", value=facts.unrecorded
+    )
+    yield GaugeMetricFamily(
+        "sidecar_reserve_bytes", "Space kept on the state folder's disk for a rollback.", value=facts.reserve_bytes
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from sidecar.admin.api import Handlers, routes
 from sidecar.admin.live import EventStreams
 from sidecar.cli import main
-from sidecar.telemetry import drift_metrics, metrics
+from sidecar.telemetry import drift_metrics, metrics, quality_metrics
 from tests.architecture.source_trees import ROOT
 
 METRICS = ROOT / "docs" / "metrics.md"
@@ -36,7 +36,7 @@ class Everything:
 
 
 def metric_sources() -> str:
-    return "".join(inspect.getsource(module) for module in (metrics, drift_metrics))
+    return "".join(inspect.getsource(module) for module in (metrics, drift_metrics, quality_metrics))
 
 
 def families() -> dict[str, tuple[str, str]]:

@@ -1,83 +1,21 @@
+"""Promotion and rollback: what is stored, published and told, and what is refused."""
+
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from sidecar.config import Deployment
 from sidecar.control.controller import Controller
-from sidecar.control.store import Delivery, Store
-from sidecar.decide.promotion import Plan, phase
+from sidecar.control.store import Store
+from sidecar.decide.promotion import phase
 from sidecar.errors import Invalid, Refused, SidecarError, Unavailable, Unknown
-from sidecar.reports import GateTable
-from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
+from sidecar.standing import Acknowledgement, Alarm, Target, Transition
+from tests.control.controller_ground import URLS, Set, World, deployment, promote, rollback
 from tests.control.store_samples import NOW, opened
-
-URLS = {"3": "http://127.0.0.1:8030", "4": "http://127.0.0.1:8040", "5": "http://127.0.0.1:8050"}
-
-
-def deployment(name: str = "fraud", **changes: Any) -> Deployment:
-    fields: dict[str, Any] = {
-        "name": name,
-        "champion": {"version": "3", "url": URLS["3"]},
-        "challengers": [{"version": version, "url": URLS[version]} for version in ("4", "5")],
-    }
-    return Deployment.model_validate(fields | changes)
-
-
-class World:
-    """Everything around a controller, played by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.deployments = {"fraud": deployment(), "other": deployment("other")}
-        self.verdict = "pass"
-        self.published: list[dict[str, str]] = []
-        self.probed: list[str] = []
-        self.silent: set[str] = set()
-        self.woken = 0
-        self.judged = 0
-        self.turns_after = 1_000
-        self.slow = asyncio.Event()
-        self.slow.set()
-
-    def controller(self, store: Store) -> Controller:
-        return Controller(
-            store,
-            deployments=lambda: self.deployments,
-            gate_table=self.gate_table,
-            probe=self.probe,
-            publish=self.publish,
-            clock=lambda: NOW,
-            deliveries=self.deliveries,
-            wake=self.wake,
-        )
-
-    def gate_table(self, name: str, challenger: str) -> GateTable:
-        self.judged += 1
-        verdict = "fail" if self.judged > self.turns_after else self.verdict
-        fields: dict[str, Any] = {"verdict": verdict, "evidence": "sha256:e", "gates": ()}
-        return GateTable(deployment=name, champion="3", challenger=challenger, **fields)
-
-    async def probe(self, target: Target) -> str | None:
-        self.probed.append(target.url)
-        return "connection refused" if target.url in self.silent else None
-
-    async def publish(self, states: Mapping[str, DeploymentState]) -> None:
-        await self.slow.wait()
-        self.published.append({name: state.champion for name, state in states.items()})
-
-    def deliveries(self, plan: Plan) -> tuple[Delivery, ...]:
-        if plan.action == "start":
-            return ()
-        return (Delivery("registry.alias", plan.state.deployment, plan.to_version),)
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 @pytest.fixture
@@ -87,36 +25,6 @@ async def world(tmp_path: Path) -> AsyncIterator[tuple[World, Store, Controller]
         controller = around.controller(store)
         await controller.start()
         yield around, store, controller
-
-
-Verb = Callable[..., Awaitable[Transition]]
-
-
-def promote(controller: Controller, challenger: str = "4", **changes: Any) -> Awaitable[Transition]:
-    wishes: dict[str, Any] = {
-        "actor": "alice",
-        "reason": "better by far",
-        "expected_champion": None,
-        "evidence": None,
-        "dry_run": False,
-        "force": False,
-        "idempotency_key": None,
-    }
-    return controller.promote("fraud", challenger, **wishes | changes)
-
-
-def rollback(controller: Controller, **changes: Any) -> Awaitable[Transition]:
-    wishes: dict[str, Any] = {
-        "actor": "bob",
-        "reason": "worse by far",
-        "to": None,
-        "force": False,
-        "idempotency_key": None,
-    }
-    return controller.rollback("fraud", **wishes | changes)
-
-
-Set = tuple[World, Store, Controller]
 
 
 async def test_a_first_start_stores_and_publishes_what_the_settings_name(world: Set) -> None:
@@ -240,81 +148,6 @@ async def test_a_dry_run_does_everything_but_write(world: Set) -> None:
         await promote(controller, dry_run=True)
 
 
-async def test_of_two_promotions_at_once_exactly_one_wins(world: Set) -> None:
-    around, store, controller = world
-    calls = [promote(controller, version, expected_champion="3") for version in ("4", "5", "4", "5")]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    won = [result for result in results if isinstance(result, Transition)]
-    assert len(won) == 1
-    assert sum(isinstance(result, Refused) for result in results) == 3
-    assert (await store.states())["fraud"].champion == won[0].to_version == around.published[-1]["fraud"]
-
-
-async def test_two_controllers_cannot_both_win_either(world: Set) -> None:
-    around, store, controller = world
-    second = around.controller(store)
-    await second.start()
-    results = await asyncio.gather(promote(controller), promote(second, "5"), return_exceptions=True)
-    assert sum(isinstance(result, Transition) for result in results) == 1
-    assert sum(isinstance(result, Refused) for result in results) == 1
-
-
-@pytest.mark.parametrize("verb", [promote, rollback])
-async def test_a_repeated_key_gets_the_first_answer_and_moves_nothing_again(world: Set, verb: Verb) -> None:
-    around, store, controller = world
-    if verb is rollback:
-        await promote(controller)
-    first = await verb(controller, idempotency_key="key")
-    published = len(around.published)
-    around.verdict = "fail"
-    assert await verb(controller, idempotency_key="key") == first
-    assert first.audit_seq is not None
-    assert len(around.published) == published
-    with pytest.raises(Refused, match="used for another call"):
-        await verb(controller, idempotency_key="key", reason="another reason")
-    with pytest.raises(Refused, match="used for another call"):
-        await controller.rollback(
-            "other", actor="bob", reason="worse by far", to=None, force=False, idempotency_key="key"
-        )
-    assert len(await store.audit_entries(0, 10)) == first.audit_seq
-
-
-async def test_the_same_key_at_once_moves_once(world: Set) -> None:
-    _, store, controller = world
-    results = await asyncio.gather(*(promote(controller, idempotency_key="key") for _ in range(5)))
-    assert len({result.audit_seq for result in results}) == 1
-    assert (await store.states())["fraud"].generation == 2
-
-
-async def test_a_refusal_is_not_remembered_under_its_key(world: Set) -> None:
-    around, _, controller = world
-    around.verdict = "fail"
-    with pytest.raises(Refused):
-        await promote(controller, idempotency_key="key")
-    around.verdict = "pass"
-    assert (await promote(controller, idempotency_key="key")).to_version == "4"
-
-
-async def test_a_caller_that_goes_away_does_not_stop_the_publication(world: Set) -> None:
-    around, store, controller = world
-    around.slow.clear()
-
-    async def call() -> Transition:
-        return await promote(controller)
-
-    calling = asyncio.create_task(call())
-    async with asyncio.timeout(10):
-        while (await store.states())["fraud"].champion != "4":
-            await asyncio.sleep(0)
-    calling.cancel()
-    await asyncio.gather(calling, return_exceptions=True)
-    assert around.published[-1]["fraud"] == "3"
-    around.slow.set()
-    await controller.finish()
-    assert around.published[-1]["fraud"] == "4"
-    assert around.woken == 1
-
-
 async def test_a_store_that_takes_nothing_leaves_the_old_champion_serving(world: Set) -> None:
     around, store, controller = world
     async with store.database.begin() as connection:
@@ -403,30 +236,3 @@ async def test_an_alarm_is_acknowledged_once_with_an_audit_entry(world: Set) -> 
         ("bob", "acknowledge", "feed team told")
     ]
     assert (await store.verify()).ok
-
-
-async def test_a_caller_that_goes_away_during_an_acknowledgement_leaves_a_sound_trail(world: Set) -> None:
-    _, store, controller = world
-    alarm = Alarm(
-        id="a1",
-        deployment="fraud",
-        kind="data.broken",
-        severity="critical",
-        says="amount: live = 0.01 × trained",
-        action="fix the feed",
-        since=NOW,
-        owner="risk",
-        acknowledged=False,
-    )
-    await store.carryover.save_alarm(alarm)
-    for turns in range(60):
-        await store.carryover.save_alarm(alarm)
-        calling = asyncio.create_task(controller.acknowledge("a1", actor="bob", reason="feed team told"))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        calling.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
-    await controller.finish()
-    assert (await promote(controller)).to_version == "4"
-    found = await store.verify()
-    assert found.ok, found.fault

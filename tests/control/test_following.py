@@ -125,7 +125,7 @@ async def test_a_registry_that_is_away_changes_nothing(world: World, fault: Regi
 async def test_a_registry_that_never_answers_holds_up_nothing_for_long(world: World) -> None:
     await world.start()
     world.registry.held = asyncio.Event()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await world.follower.look()
 
     assert world.stands() == ("3", ["4"])
@@ -247,7 +247,7 @@ async def test_it_looks_when_it_is_woken(world: World) -> None:
     try:
         world.registry.now(champion="3", challenger="5")
         world.follower.wake()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while world.stands() != ("3", ["5"]):
                 await asyncio.sleep(0)
     finally:
@@ -261,7 +261,7 @@ async def test_a_look_that_fails_does_not_end_the_following(world: World, caplog
     world.registry.now(champion="3", challenger="5")
     running = asyncio.create_task(world.follower.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "not in force yet" not in caplog.text:
                 world.follower.wake()
                 await asyncio.sleep(0)

@@ -182,7 +182,7 @@ async def test_the_sender_wakes_at_once_and_resumes_after_a_restart(tmp_path: Pa
         running = asyncio.create_task(outbox.run())
         await step(store, 1, "1", deliveries=[alias("1")])
         outbox.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await registry.came.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -190,7 +190,7 @@ async def test_the_sender_wakes_at_once_and_resumes_after_a_restart(tmp_path: Pa
     registry.came.clear()
     async with opened(tmp_path) as store:
         running = asyncio.create_task(outbox_of(store, registry, clock).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # The cancelled sender may not have noted that "1" was taken: at least once, so "1" may come again first.
             while alias("2") not in registry.taken:
                 await registry.came.wait()
@@ -212,7 +212,7 @@ async def test_the_sender_tries_again_by_itself(tmp_path: Path) -> None:
         )
         await step(store, 1, "1", deliveries=[alias("1")])
         running = asyncio.create_task(outbox.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await registry.came.wait()
             registry.fault = None
             while not registry.taken:

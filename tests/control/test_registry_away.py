@@ -12,7 +12,7 @@ from registry_client import asking
 from registry_client.client import open_registry
 from tests.control.whole_control import ONE, Json, Stage, evidence, gates_pass, metrics, staged
 
-MAX_AGE_S = 1.5
+MAX_AGE_S = 3.0
 
 
 @pytest.fixture
@@ -109,7 +109,12 @@ async def test_nothing_is_promoted_on_a_baseline_beyond_its_limit_and_rollback_g
     await stage.post(f"{ONE}/promote", {"challenger": "4", "reason": "better by far"})
     await with_limit(stage, MAX_AGE_S)
     assert (await rows(stage))["inputs"]["verdict"] == "insufficient", "nothing was watched yet"
-    assert "were read and watched" in (await rows(stage))["inputs"]["detail"]
+
+    async def too_few() -> bool:
+        """Unless this machine is so slow that the registry's last word is too old for a moment."""
+        return "were read and watched" in (await rows(stage))["inputs"]["detail"]
+
+    await stage.until(too_few)
     await Folder(stage).goes()
 
     async def stale() -> bool:
@@ -117,7 +122,7 @@ async def test_nothing_is_promoted_on_a_baseline_beyond_its_limit_and_rollback_g
 
     await stage.until(stale)
     row = (await rows(stage))["inputs"]
-    assert (row["verdict"], "registry.max_age_s is 1.5" in row["detail"]) == ("insufficient", True)
+    assert (row["verdict"], f"registry.max_age_s is {MAX_AGE_S:g}" in row["detail"]) == ("insufficient", True)
     refused = await stage.post(f"{ONE}/promote", {"challenger": "3", "reason": "back by the front door"}, 409)
     assert "inputs" in [gate["name"] for gate in refused["gates"] if gate["verdict"] == "insufficient"]
     back = await stage.post(f"{ONE}/rollback", {"reason": "answers hurt"})

@@ -155,7 +155,15 @@ async def test_alarms_of_a_deployment_that_was_removed_end(world: World) -> None
 async def test_snapshots_are_written(world: World) -> None:
     world.watches["fraud"].fold(exchange(1))
     await world.rounds.save()
-    assert set(await world.rounds._carryover.snapshots("fraud")) == {"memory", "drift", "truths", "comparison/4"}
+    assert set(await world.rounds._carryover.snapshots("fraud")) == {
+        "memory",
+        "drift",
+        "truths",
+        "working",
+        "comparison/4",
+        "predicted",
+        "label_queues",
+    }
 
 
 async def test_a_deployment_without_a_watch_is_not_asked_for(world: World) -> None:
@@ -188,7 +196,7 @@ async def test_each_kind_of_round_has_its_pace_and_one_that_fails_comes_again(
         monkeypatch.setattr(world.rounds, name, step(name))
     monkeypatch.setattr(Decisions, "expire", step("expire"))
     running = asyncio.create_task(world.rounds.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await done.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

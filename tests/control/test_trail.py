@@ -8,6 +8,7 @@ import pytest
 from sidecar.control.store import StoreError, verify_state_dir
 from sidecar.control.trail import check_trail, read_head, write_head
 from sidecar.decide.audit_chain import EMPTY, Head, seal
+from sidecar.recorded import SignedHead
 from tests.control.store_samples import deed, folder_with, opened, run_sql, state, step
 
 
@@ -63,7 +64,7 @@ async def test_a_head_rolled_back_with_the_newest_entries_is_found_by_the_stored
     async with opened(folder) as store:
         third = (await store.audit_entries(2, 1))[0]
     run_sql(folder, "DELETE FROM audit WHERE seq = 4")
-    write_head(folder, Head(third.seq, third.hash))
+    write_head(folder, SignedHead(seq=third.seq, hash=third.hash))
     assert "champion 4 in generation 4, the trail has 3 in generation 3" in str(verify_state_dir(folder).fault)
 
 
@@ -82,7 +83,7 @@ async def test_a_damaged_database_is_said(tmp_path: Path) -> None:
 
 def test_the_head_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_head(tmp_path) is None
-    for head in (EMPTY, Head(3, "sha256:ab")):
+    for head in (SignedHead(seq=0, hash=EMPTY.hash), SignedHead(seq=3, hash="sha256:ab", at=1.5, key="a", mac="b")):
         write_head(tmp_path, head)
         assert read_head(tmp_path) == head
     assert [path.name for path in tmp_path.iterdir()] == ["audit-head.json"]
@@ -91,4 +92,4 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_acknowledgements_are_no_transitions() -> None:
     first = seal(EMPTY, deed("1", action="start"))
     second = seal(Head(1, first.hash), deed(None, action="acknowledge"))
-    assert check_trail([first, second], [state(1, "1")], {}, Head(2, second.hash), 0).ok
+    assert check_trail([first, second], [state(1, "1")], {}, SignedHead(seq=2, hash=second.hash), 0).ok

@@ -57,7 +57,7 @@ async def test_each_deployment_has_its_own_turn() -> None:
     told = Told()
     turns = Turns(told.publish, told.settle)
     assert turns.of("fraud") is turns.of("fraud")
-    async with turns.of("fraud"), asyncio.timeout(1), turns.of("other"):
+    async with turns.of("fraud"), asyncio.timeout(30), turns.of("other"):
         assert turns.of("fraud").locked()
 
 

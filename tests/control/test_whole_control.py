@@ -240,13 +240,14 @@ async def test_garbage_on_the_link_ends_that_link_only(stage: Stage) -> None:
 
 async def test_a_burst_does_not_keep_the_admin_api_waiting(stage: Stage) -> None:
     stage.worker.offer(range(1000))
-    slowest = 0.0
+    took_s = []
     for _ in range(20):
         began = time.perf_counter()
         await stage.get("/healthz")
-        slowest = max(slowest, time.perf_counter() - began)
+        took_s.append(time.perf_counter() - began)
     await stage.until(lambda: sampled(stage, 100))
-    assert slowest < 1.0, "generous for a busy machine; without slices it takes as long as the burst"
+    # One or two may have waited for the machine; without slices they all wait for the end of the burst.
+    assert sorted(took_s)[-3] < 1.0, took_s
 
 
 async def test_a_worker_that_never_acknowledges_holds_up_no_verb_for_long(stage: Stage) -> None:

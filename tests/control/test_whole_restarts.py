@@ -142,7 +142,7 @@ async def test_further_host_names_are_taken_and_others_refused(tmp_path: Path, m
 
 async def test_a_part_that_ends_is_noticed(stage: Stage) -> None:
     next(task for task in stage.control._tasks if task.get_name() == "outbox").cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await stage.control.stopped()
 
 

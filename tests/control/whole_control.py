@@ -154,7 +154,7 @@ class Stage:
     async def routes(self) -> bool:
         return bool(self.worker.tables)
 
-    async def until(self, true: Callable[[], Awaitable[bool]], within_s: float = 10.0) -> None:
+    async def until(self, true: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not await true():
                 await asyncio.sleep(0.02)

@@ -252,6 +252,8 @@ def test_outcomes_that_belong_to_nobody_are_told_apart_from_a_deployments_own() 
                 WorkerTotals().totals(),
                 observation_failures=7,
                 decisions_dropped=8,
+                events_waiting=3,
+                events_dead=2,
                 outcomes_unknown=OutcomeCounts(orphan=2),
             )
         )
@@ -260,6 +262,8 @@ def test_outcomes_that_belong_to_nobody_are_told_apart_from_a_deployments_own() 
     assert 'sidecar_outcomes_total{deployment="",state="orphan"} 2.0' in page
     assert "sidecar_observation_failures_total 7.0" in page
     assert "sidecar_decisions_dropped_total 8.0" in page
+    assert 'sidecar_events_undelivered{state="waiting"} 3.0' in page
+    assert 'sidecar_events_undelivered{state="dead"} 2.0' in page
 
 
 def test_every_reason_of_the_readers_is_in_the_closed_set() -> None:
