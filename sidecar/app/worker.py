@@ -95,7 +95,7 @@ class Worker:
         """Once a second, after `lost_s` in which this process could do nothing."""
         plane = self._plane
         if lost_s > 0.0:
-            self._forgive(lost_s)
+            plane.forgive(lost_s)
         self._renew()
         plane.weigh(self._pressure())
         plane.tick()
@@ -111,13 +111,6 @@ class Worker:
             pressed = pressure(resident_bytes(), bounds.memory_bytes, held_bytes, bounds.mirror_bytes, lag_s)
         # Who is connected must not suffer for those who come: for want of descriptors only copies are given up.
         return max(pressed, min(FULL_QUEUE, descriptors_used()))
-
-    def _forgive(self, lost_s: float) -> None:
-        """Whoever was waited for in that time may have done his part, and nobody here could look: he has it again."""
-        for caller in self._plane.callers:
-            caller.deadline += lost_s
-        for leg in self._plane.mirror.legs:
-            leg.deadline += lost_s
 
     def _renew(self) -> None:
         """Certificates and authorities: those that a new table names, or the same files with another content."""

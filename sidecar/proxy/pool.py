@@ -52,6 +52,7 @@ class Pool:
         self.undecided_bytes: int = bounds.header_bytes
         self._idle: deque[Upstream] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._attempts: dict[asyncio.Timeout, float] = {}
         self._closed = False
         self._said: set[str] = set()
         self._known: dict[bytes, AnswerHead] = {}
@@ -105,7 +106,7 @@ class Pool:
         return False
 
     async def _connect(self, leg: ConnectionUser) -> None:
-        to, made = self._to, Upstream(self)
+        to, made, timeout = self._to, Upstream(self), asyncio.timeout(None)
         tls: dict[str, object] = {}
         make = cast("Callable[[], asyncio.Protocol]", lambda: made)
         try:
@@ -115,8 +116,9 @@ class Pool:
                     "server_hostname": to.trust.server_name or to.host,
                     "ssl_shutdown_timeout": 5.0,
                 }
-            # Else an address that swallows packets would gather attempts for minutes.
-            async with asyncio.timeout(self._connect_s):
+            async with timeout:
+                # Ended by `tick`: the loop's timer does not know of time in which this process stood still.
+                self._attempts[timeout] = self._loop.time() + self._connect_s
                 if to.unix:
                     await self._loop.create_unix_connection(make, to.unix, **tls)  # type: ignore[arg-type]
                 else:
@@ -126,6 +128,8 @@ class Pool:
             ours = isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE)
             leg.failed("exhausted" if ours else "connect", False, False)
             return
+        finally:
+            self._attempts.pop(timeout, None)
         made.take(leg)
         leg.connected(made)
 
@@ -155,14 +159,25 @@ class Pool:
         if upstream in self._idle:
             self._idle.remove(upstream)
 
+    def forgive(self, lost_s: float) -> None:
+        """In this time nobody here could see that a connection was made."""
+        for timeout in self._attempts:
+            self._attempts[timeout] += lost_s
+
     def tick(self, now: float) -> None:
-        """Closes what has idled too long."""
+        """Ends attempts that take too long, as to an address that swallows packets; closes what has idled too long."""
+        for timeout in [timeout for timeout, deadline in self._attempts.items() if deadline <= now]:
+            del self._attempts[timeout]
+            timeout.reschedule(now)
         while self._idle and self._idle[0].idle_since < now - self._idle_s:
             self._idle.popleft().close()
 
     def close(self) -> None:
         """The routing table names this destination no more: legs under way end, then their connections close."""
         self._closed = True
+        for timeout, deadline in self._attempts.items():
+            timeout.reschedule(deadline)  # no tick comes any more
+        self._attempts.clear()
         while self._idle:
             self._idle.popleft().close()
 

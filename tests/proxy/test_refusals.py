@@ -244,14 +244,51 @@ async def test_a_connect_that_takes_too_long_is_502(world: World) -> None:
 
 
 async def test_the_attempt_to_connect_itself_ends_in_time(world: World) -> None:
-    await world.stand(connect_s=0.01)
+    await world.stand(connect_s=2)
+    attempts = _swallow_packets(world)
+    asking = asyncio.create_task((await world.caller()).ask(post()))
+    await until(lambda: len(attempts) == 1)
+    world.later(1.9)
+    assert not asking.done()
+    world.later(0.2)
+    assert (await asking).status == 502
+    await until(lambda: not any(pool._connecting or pool._attempts for pool in world.plane._pools.values()))
+
+
+async def test_time_in_which_nobody_could_look_does_not_end_an_attempt(world: World) -> None:
+    await world.stand(connect_s=2)
+    attempts = _swallow_packets(world)
+    asking = asyncio.create_task((await world.caller()).ask(post()))
+    await until(lambda: len(attempts) == 1)
+    world.plane.forgive(60)
+    world.later(61.9)
+    assert [len(pool._attempts) for pool in world.plane._pools.values() if pool._connecting] == [1]
+    world.later(0.2)
+    assert (await asking).status == 502
+
+
+async def test_an_attempt_to_who_is_no_more_in_the_table_ends_in_time_too(world: World) -> None:
+    await world.stand(connect_s=2)
+    attempts = _swallow_packets(world)
+    asking = asyncio.create_task((await world.caller()).ask(post()))
+    await until(lambda: len(attempts) == 1)
+    [pool] = [pool for pool in world.plane._pools.values() if pool._connecting]
+    pool.close()
+    world.loop.shift_s += 2.1
+    assert (await asking).status == 502
+    await until(lambda: not pool._connecting)
+
+
+def _swallow_packets(world: World) -> list[object]:
+    """From now on no connection is made, and nobody says so; the attempts."""
+    attempts: list[object] = []
 
     def never(*_: object, **__: object) -> object:
+        attempts.append(_)
         return asyncio.Event().wait()
 
     world.loop.create_connection = never
-    assert (await (await world.caller()).ask(post())).status == 502
-    assert not [pool for pool in world.plane._pools.values() if pool._connecting]
+    return attempts
 
 
 async def test_idle_callers_are_let_go(world: World) -> None:
