@@ -156,7 +156,7 @@ class Sample(msgspec.Struct, frozen=True):
     prediction: Prediction | None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The truth for one row of one request. `value` is a label's text or a number; `at` seconds since the epoch."""
 
     request_id: str

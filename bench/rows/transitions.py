@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, sleep
@@ -28,7 +29,7 @@ RATE_PER_S, CALLS, LIMIT_MS = 2_000.0, 60, 100.0
 NAME = "moved"
 BEFORE, PROMOTED, BACK = "nobody calls", "promote", "roll back"
 TROUBLE = "roll back, registry gone and disk full"
-_AT_S, _PAUSE_S = 0.7, 0.05
+_AT_S, _PAUSE_S = 0.7, 0.3  # what one transition leaves to be told is over before the next
 _OTHER = {CHAMPION: CHALLENGER, CHALLENGER: CHAMPION}
 _GATES = (
     "duration", "completeness", "errors", "latency", "pairs", "agreement", "prediction", "outcome", "inputs",
@@ -73,6 +74,9 @@ def measure(stand: Stand) -> Result:
                 further=[moved],
             )
         )
+        # As where nobody pins anything: the load's core has the generator and both model servers already.
+        for thread in Path(f"/proc/{sidecar.pids['control']}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {stand.core, stand.load_core})
         bodies = open_loop.write_bodies(stand.new("bodies"), traffic.bodies())
         for _ in range(stand.rounds):
             for name in (BEFORE, PROMOTED, BACK, TROUBLE):
@@ -168,7 +172,8 @@ def judged(found: Mapping[str, Sequence[Moves]], why_no_disk: str) -> Result:
         note=(
             f"Open loop, {RATE_PER_S:,.0f} requests/s, the other version in the shadow. A call's time is until its "
             "answer: probe, transaction with full sync, audit head, routing table on disk, and every worker's "
-            "acknowledgement are within it. In trouble the registry's folder is gone and a small disk with the state "
+            "acknowledgement are within it. Control may use both cores, whichever has time. In trouble the registry's "
+            "folder is gone and a small disk with the state "
             f"is filled to its last byte; the transaction commits on the reserve. While nobody called, {failed} failed."
         ),
     )

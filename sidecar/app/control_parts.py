@@ -158,6 +158,7 @@ class Control:
             lineage=self._registry.lineage,
             basis=self._desk.basis,
             recording=self._recording,
+            stand_back=self._intake.stand_back,
         )
         self._follower = self._desk.follower = AliasFollower(
             self._parts.cached,
@@ -276,7 +277,7 @@ class Control:
         await self._controller.finish()
         if self._started:
             await kept(self._controller.record)
-            await kept(self._rounds.save)
+            await kept(lambda: self._rounds.save(last=True))
 
     # --- what the parts tell each other ----------------------------------------------------------------------
 
@@ -305,6 +306,7 @@ class Control:
         """The table goes out, and at once evidence begins anew where it has to."""
         self._follower.ask_for()
         await self._publisher.send(states)
+        self._intake.go_on()  # the acknowledgements come among all other frames
         self._watches.follow(self._challengers.in_force(), states)
 
     def _tolerance(self, name: str) -> Tolerance:

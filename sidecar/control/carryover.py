@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from sidecar.control import schema
 from sidecar.control.database import Database, StoreError, Transaction
@@ -62,12 +62,16 @@ class Carryover:
 
     async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         """Writes several at once: all or none."""
-        table = schema.snapshot
+        if not snapshots:
+            return
+        table, latest = schema.snapshot, {(snapshot.deployment, snapshot.observer): snapshot for snapshot in snapshots}
+        same = (table.c.deployment == bindparam("of")) & (table.c.observer == bindparam("by"))
+        names = [{"of": deployment, "by": observer} for deployment, observer in latest]
+        rows = [msgspec.structs.asdict(snapshot) for snapshot in latest.values()]
+        # Two steps and not two for each: a verb waits for this transaction.
         async with self._database.begin() as connection:
-            for snapshot in snapshots:
-                same = (table.c.deployment == snapshot.deployment) & (table.c.observer == snapshot.observer)
-                await connection.execute(delete(table).where(same))
-                await connection.execute(insert(table).values(msgspec.structs.asdict(snapshot)))
+            await connection.execute(delete(table).where(same), names)
+            await connection.execute(insert(table), rows)
 
     async def snapshots(self, deployment: str) -> dict[str, Snapshot]:
         """All of a deployment's, by observer."""

@@ -81,6 +81,7 @@ class Controller:
         wake: there is something in the outbox.
         basis: what a table was just judged on (`decide.evidence_record`), for the audit entry.
         recording: the way into the store, by default straight.
+        stand_back: whoever keeps the event loop busy gives way for a moment; what `publish` sends ends it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Controller:
         lineage: Callable[[str, str], Mapping[str, str]] = unknown_lineage,
         basis: Callable[[GateTable], Mapping[str, Any]] = unknown_basis,
         recording: Recording | None = None,
+        stand_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.states: dict[str, DeploymentState] = {}
         self._store = store
@@ -111,6 +113,7 @@ class Controller:
         self._lineage = lineage
         self._basis = basis
         self.recording = recording or Recording(store, clock)
+        self._stand_back = stand_back
 
     async def take_up(self) -> None:
         """Reads the stored states, so that others know them before `start`."""
@@ -152,6 +155,7 @@ class Controller:
         deployment = self._deployment(name)
         request = _request("promote", name, msgspec.to_builtins(command))
         async with self.turns.of(name):
+            self._stand_back()
             first = None if dry_run else await self._first_answer(idempotency_key, request)
             if first is not None:
                 return first
@@ -182,6 +186,7 @@ class Controller:
         deployment = self._deployment(name)
         request = _request("rollback", name, msgspec.to_builtins(command))
         async with self.turns.of(name):
+            self._stand_back()
             try:
                 first = await self._first_answer(idempotency_key, request)
             except Unavailable:
@@ -284,6 +289,7 @@ class Controller:
             )
 
     async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
+        self._stand_back()  # once more: the probe took its time
         receipt = None if key is None else Receipt(key, request, _transition(plan))
         return await self.turns.to_its_end(self._carry_out(plan, receipt))
 

@@ -30,6 +30,7 @@ _PRAGMAS = (
 )  # fmt: skip
 
 _TURN_S = 30.0
+_CACHE_BYTES = 2_000 << 10  # SQLite's own
 _Result = TypeVar("_Result")
 
 
@@ -88,10 +89,11 @@ class Database:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path, check_bytes: int | None = None) -> Self:
+    async def open(cls, path: Path, check_bytes: int | None = None, cache_bytes: int = _CACHE_BYTES) -> Self:
         """Opens or creates the file; StoreError, Damaged where SQLite finds it so.
 
         `check_bytes`: of a larger file only the beginning is looked at, since all of it takes seconds for each GB.
+        `cache_bytes`: pages that are held in memory; a transaction that changes more is written in parts.
         """
         try:
             # Created here and not by SQLite, so that only the owner may read it.
@@ -102,6 +104,7 @@ class Database:
             raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from error
         engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _prepare)
+        event.listen(engine.sync_engine, "connect", lambda opened, _: _hold(opened, cache_bytes))
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         database = cls(path, engine, file)
         try:
@@ -174,6 +177,12 @@ def _prepare(connection: Any, record: object) -> None:
         # The pool does not know this connection yet: nobody else would end its thread.
         connection.close()
         raise
+
+
+def _hold(connection: Any, cache_bytes: int) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA cache_size = {-cache_bytes // 1024}")
+    cursor.close()
 
 
 def _begin_immediate(connection: Connection) -> None:

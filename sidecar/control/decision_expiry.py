@@ -17,7 +17,9 @@ _BELOW = 0.98
 
 
 async def delete_older(database: Database, before: float) -> int:
-    """Deletes decisions that were made, and outcomes that came, before that time; how many decisions."""
+    """Deletes decisions that were made before that time, with their outcomes, and outcomes that came before it and
+    never found one; how many decisions.
+    """
     deleted = 0
     while True:
         async with database.begin() as connection:
@@ -27,10 +29,11 @@ async def delete_older(database: Database, before: float) -> int:
             break
     while True:
         async with database.begin() as connection:
-            old = select(outcome.c.received).where(outcome.c.received < before).order_by(outcome.c.received)
+            unmatched = outcome.c.deployment.is_(None)
+            old = select(outcome.c.received).where(unmatched, outcome.c.received < before).order_by(outcome.c.received)
             last = (await connection.execute(old.limit(1).offset(_SLICE_ROWS - 1))).scalar()
             until = outcome.c.received < before if last is None else outcome.c.received <= last
-            await connection.execute(delete(outcome).where(until))
+            await connection.execute(delete(outcome).where(unmatched, until))
         if last is None:
             return deleted
 

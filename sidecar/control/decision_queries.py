@@ -52,7 +52,7 @@ BELONGS: ColumnElement[bool] = and_(
 _given: Any = func.json_each(bindparam("given")).table_valued("value", name="given")
 
 
-class _Decided(msgspec.Struct, frozen=True, array_like=True):
+class _Decided(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request_id: str
     row: int
     deployment: str
@@ -63,7 +63,7 @@ class _Decided(msgspec.Struct, frozen=True, array_like=True):
     segments: str | None
 
 
-class _Stored(msgspec.Struct, frozen=True, array_like=True):
+class _Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request_id: str
     row: int
     value: str
@@ -71,7 +71,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     received: float
 
 
-class _Note(msgspec.Struct, frozen=True, array_like=True):
+class _Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seq: int
     request_id: str
     row: int

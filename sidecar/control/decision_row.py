@@ -30,7 +30,7 @@ class DecisionRow(msgspec.Struct, frozen=True):
     segments: tuple[str, ...] = ()
 
 
-class Joined(msgspec.Struct, frozen=True):
+class Joined(msgspec.Struct, frozen=True, gc=False):
     """A row whose outcome is known; `at` is when its request came, in seconds since the epoch.
 
     `replaces` is the value that a correction took the place of; `received` when the outcome came; `seq` its number

@@ -44,7 +44,7 @@ outcome = Table(
     Column("orphan_at", Float, nullable=False),
     Column("deployment", Text),
     Index("outcome_pending", "orphan_at", sqlite_where=text("state = 'pending'")),
-    Index("outcome_received", "received"),
+    Index("outcome_unmatched", "received", sqlite_where=text("deployment IS NULL")),
     sqlite_with_rowid=False,
 )
 

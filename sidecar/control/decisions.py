@@ -45,11 +45,11 @@ from sidecar.standing import Decision
 
 FILE_NAME = "decisions.db"
 MOST_BUFFERED_ROWS = 50_000
-# The outcomes' default window of 90 days and a week, in which what comes too late is still told from an orphan.
-KEEP_S = 97 * 86_400.0
+KEEP_S = 97 * 86_400.0  # the outcomes' default window of 90 days, and a week in which late ones are told from orphans
 
 # A larger file is not read as a whole when it is opened: a damaged page of it is met when it is needed.
 _CHECKED_BYTES = 256 << 20
+_CACHE_BYTES = 64 << 20  # ten thousand outcomes change as many pages
 _FLUSH_ROWS = 500
 _FLUSH_S = 0.5
 _CHUNK = 10_000  # rows a transaction: each costs a sync of the disk, and holds up whoever else wants to write
@@ -105,7 +105,7 @@ class Decisions:
         `most_bytes`: of the file's content; above it the oldest go first. 0: no bound.
         `held_back`: whether what is free on the disk is for others now.
         """
-        database = await Database.open(state_dir / FILE_NAME, _CHECKED_BYTES)
+        database = await Database.open(state_dir / FILE_NAME, _CHECKED_BYTES, _CACHE_BYTES)
         try:
             async with database.begin() as connection:
                 await connection.run_sync(lambda opened: bring_up(opened, database.path, FORM))

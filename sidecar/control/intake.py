@@ -26,6 +26,8 @@ log = logging.getLogger("sidecar.control.intake")
 # One slice of work between two looks at everything else. A call to the admin API takes about five of them.
 SLICE_FRAMES = 64
 SLICE_S = 0.01
+# A verb makes some forty steps, each of which would wait for a slice. The longest that the workers' frames wait for it.
+STAND_BACK_S = 0.25
 
 
 class Intake:
@@ -48,6 +50,8 @@ class Intake:
         self._workers: dict[WorkerLink, int] = {}
         self._busy: deque[WorkerLink] = deque()
         self._slicing = False
+        self._back_until = 0.0
+        self._later: asyncio.TimerHandle | None = None
         self._draining: set[WorkerLink] = set()
         self._changed = asyncio.Event()
         self.failures = 0
@@ -63,6 +67,7 @@ class Intake:
         """Lets the workers go, who count what they drop from now on, and takes what they had sent."""
         if self._server is not None:
             self._server.close()
+        self.go_on()
         for worker in list(self._workers):
             worker.close()
         while self._busy:
@@ -103,6 +108,19 @@ class Intake:
             if self.failures & (self.failures - 1) == 0:
                 log.exception("observation failed", extra={"fields": {"failures": self.failures}})
 
+    # --- told by a verb --------------------------------------------------------------------------------------
+
+    def stand_back(self) -> None:
+        """For a moment no frame is taken: somebody waits for a promotion or rollback."""
+        self._back_until = asyncio.get_running_loop().time() + STAND_BACK_S
+
+    def go_on(self) -> None:
+        """The moment is over."""
+        self._back_until = 0.0
+        if self._later is not None:
+            self._later.cancel()
+            self._slice()
+
     # --- told by a worker's connection -----------------------------------------------------------------------
 
     def joined(self, worker: WorkerLink) -> None:
@@ -129,6 +147,13 @@ class Intake:
     def _slice(self) -> None:
         """Takes some frames, workers in turn, and comes again if that were not all."""
         loop = asyncio.get_running_loop()
+        self._later = None
+        if loop.time() < self._back_until:
+            self._slicing = True
+            self._later = loop.call_at(self._back_until, self._slice)
+            for worker in self._busy:
+                worker.hold()
+            return
         until = loop.time() + SLICE_S
         for _ in range(SLICE_FRAMES):
             if not self._busy or loop.time() >= until:

@@ -15,6 +15,8 @@ from sidecar.observe.quality import QualityObserver
 
 NAME = "quality"
 _FORMAT: Literal[1] = 1
+# Curves of scores that are all different take megabytes: they are written so seldom that this is what the disk gets.
+_BYTES_PER_S, _LONGEST_S = 200_000.0, 300.0
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -37,10 +39,16 @@ def seq_of(snapshot: bytes) -> int:
 
 
 class KeptQuality:
-    """`seq`: the newest join that was counted; None while outcomes from before this run are not counted yet."""
+    """`seq`: the newest join that was counted; None while outcomes from before this run are not counted yet.
+
+    `saved_seq`: up to which the newest snapshot on disk knows of them; later joins must stay there.
+    """
 
     def __init__(self) -> None:
         self.seq: int | None = None
+        self.saved_seq: int | None = None
+        self._made: tuple[int, int] | None = None
+        self._next_at = 0.0
 
     def counted(self, seq: int) -> None:
         """A join was counted; 0 for one without a number."""
@@ -48,13 +56,32 @@ class KeptQuality:
             self.seq = max(self.seq, seq)
 
     def snapshot(
-        self, quality: QualityObserver, paired: QualityObserver, threshold: float, generation: int, champion: str
+        self,
+        quality: QualityObserver,
+        paired: QualityObserver,
+        threshold: float,
+        generation: int,
+        champion: str,
+        now: float,
     ) -> bytes | None:
-        """None while there is nothing whole to keep."""
-        if self.seq is None:
+        """None while there is nothing whole to keep, or it is too soon after a large one."""
+        if self.seq is None or self._next_at - _LONGEST_S <= now < self._next_at:
             return None
         kept = _Kept(_FORMAT, self.seq, threshold, generation, champion, quality.snapshot(), paired.snapshot())
-        return msgspec.msgpack.encode(kept)
+        blob = msgspec.msgpack.encode(kept)
+        self._made = self.seq, len(blob)
+        return blob
+
+    def saved(self, now: float) -> None:
+        """The last snapshot, if there is one that was not before, is on disk."""
+        if self._made is not None:
+            self.saved_seq, size_bytes = self._made
+            self._made = None
+            self._next_at = now + min(_LONGEST_S, size_bytes / _BYTES_PER_S)
+
+    def hurry(self) -> None:
+        """The next snapshot is the last one."""
+        self._next_at = 0.0
 
     def restore(
         self,
@@ -62,10 +89,13 @@ class KeptQuality:
         quality: QualityObserver,
         paired: QualityObserver,
         threshold: float,
-        generation: int,
+        generation: int | None,
         changed: Iterable[str],
     ) -> None:
-        """Takes it up; `changed`: challengers that are others than then. ValueError, and all is counted anew."""
+        """Takes it up: of the pairs only what belongs to the `generation`, and no `changed` challenger's.
+
+        Raises ValueError, and all is to be counted anew.
+        """
         kept = msgspec.msgpack.decode(snapshot, type=_Kept)  # msgspec's errors are ValueErrors as well
         if kept.threshold != threshold:
             return
@@ -74,4 +104,4 @@ class KeptQuality:
             paired.restore(kept.paired)
             for version in changed:
                 paired.forget_pair(kept.champion, version)
-        self.seq = kept.seq
+        self.seq = self.saved_seq = kept.seq

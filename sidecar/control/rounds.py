@@ -176,15 +176,18 @@ class Rounds:
         if baseline is not None and (watch.baseline is None or watch.baseline.digest != baseline.digest):
             watch.begin(watch.deployment, watch.state, baseline, self._clock())
 
-    async def save(self) -> None:
-        """Writes every watch's snapshots. Raises Unavailable."""
+    async def save(self, *, last: bool = False) -> None:
+        """Writes every watch's snapshots; the `last` ones are whole. Raises Unavailable."""
         now = self._clock()
-        counted = [watch.kept_quality.seq for watch in self._watches.values()]
         for watch in list(self._watches.values()):
+            if last:
+                watch.kept_quality.hurry()
             snapshots: list[Snapshot] = []
             self._attempt(lambda watch=watch, kept=snapshots: kept.extend(watch.snapshots(now)))  # type: ignore[misc]
             await self._carryover.save_snapshots(snapshots)
-        await self._decisions.forget_joined(min((seq for seq in counted if seq is not None), default=0))
+            watch.kept_quality.saved(now)
+        known = (watch.kept_quality.saved_seq for watch in self._watches.values())
+        await self._decisions.forget_joined(min((seq for seq in known if seq is not None), default=0))
         learnt = [*self._registry.unsaved(now), *self._origins.unsaved(now)]
         if learnt:
             await self._carryover.save_snapshots(learnt)

@@ -262,7 +262,8 @@ class DeploymentWatch:
         saved.append(Snapshot(name, "working", self.working.snapshot(), now))
         saved += [Snapshot(name, observer, blob, now) for observer, blob in self.evidence.snapshots().items()]
         generation, champion = self.state.generation, self.state.champion
-        quality = self.kept_quality.snapshot(self.quality, self.paired, self.evidence.threshold, generation, champion)
+        observers, threshold = (self.quality, self.paired), self.evidence.threshold
+        quality = self.kept_quality.snapshot(*observers, threshold, generation, champion, now)
         if quality is not None:
             saved.append(Snapshot(name, QUALITY, quality, now))
         return saved
@@ -308,9 +309,12 @@ class DeploymentWatch:
         """What was counted of outcomes; without it, all of them are counted anew from disk."""
         if QUALITY not in saved:
             return ()
-        observers, threshold = (self.quality, self.paired), self.evidence.threshold
+        snapshot, observers = saved[QUALITY], (self.quality, self.paired)
+        # It may be older than the others: what began anew since then is not brought back.
+        anew = {version for version, seen in self.comparisons.items() if seen.since > snapshot.at} | set(changed)
+        generation = None if anew >= set(self.comparisons) else self.state.generation
         try:
-            self.kept_quality.restore(saved[QUALITY].blob, *observers, threshold, self.state.generation, changed)
+            self.kept_quality.restore(snapshot.blob, *observers, self.evidence.threshold, generation, anew)
         except ValueError as error:
             return (f"{QUALITY}: {error}; every outcome on disk is counted again",)
         return ()

@@ -18,7 +18,7 @@ LARGEST_ERROR = 1e70  # so that no sum of its fourth powers becomes infinite
 _CLASSES = {"1": "1", "0": "0", "true": "1", "false": "0"}
 
 
-class RowPrediction(msgspec.Struct, frozen=True, array_like=True):
+class RowPrediction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one version said for one row: a label, a score, or both."""
 
     label: str | None

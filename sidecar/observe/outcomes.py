@@ -22,14 +22,14 @@ _LONGEST_NUMBER = 40
 _WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,14}))(?:\.0+)?")  # "007" is a code, not a number
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """An outcome that is stored already: `state` is never duplicate or conflict, since these are not stored."""
 
     value: str | float
     state: KeptState
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What a posted outcome counts as, and the state it is stored with (None: what is stored stays)."""
 
     counts_as: OutcomeState

@@ -274,3 +274,38 @@ class _Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.closing = True
+
+
+async def test_while_a_verb_is_carried_out_nothing_is_taken_and_then_all_of_it_in_order(heard: Heard) -> None:
+    _, writer = await heard.connect()
+    await until(lambda: bool(heard.intake._workers))
+    heard.intake.stand_back()
+    writer.write(framed(*(Offered(exchange(number)) for number in range(100))))
+    await until(lambda: heard.intake._later is not None)
+    assert heard.exchanges == []
+    heard.intake.go_on()
+    await until(lambda: len(heard.exchanges) == 100)
+    assert [one.request_id for one in heard.exchanges] == [f"id-{number}" for number in range(100)]
+    writer.write(framed(Offered(exchange(100))))
+    await until(lambda: len(heard.exchanges) == 101)
+
+
+async def test_a_verb_that_takes_long_is_not_waited_for(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "STAND_BACK_S", 0.05)
+    _, writer = await heard.connect()
+    await until(lambda: bool(heard.intake._workers))
+    heard.intake.stand_back()
+    writer.write(framed(*(Offered(exchange(number)) for number in range(10))))
+    await until(lambda: len(heard.exchanges) == 10)
+    assert heard.intake._later is None
+    heard.intake.go_on()
+
+
+async def test_closing_does_not_wait_for_a_verb(heard: Heard) -> None:
+    _, writer = await heard.connect()
+    await until(lambda: bool(heard.intake._workers))
+    heard.intake.stand_back()
+    writer.write(framed(*(Offered(exchange(number)) for number in range(10))))
+    await until(lambda: heard.intake._later is not None)
+    heard.intake.close()
+    assert len(heard.exchanges) == 10
