@@ -25,7 +25,8 @@ def main() -> int:
         child = os.fork()
         if child == 0:
             os._exit(control.main())
-        print(f"born {child}", flush=True)  # noqa: T201  who started this counts the lives
+        # Who started this counts the lives. A line of its own, also after one that a kill has cut.
+        print(f"\nborn {child}", flush=True)  # noqa: T201
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
             return os.waitstatus_to_exitcode(status)
