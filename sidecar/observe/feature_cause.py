@@ -66,7 +66,9 @@ def feature_cause(baseline: FeatureBaseline, moved: Moved, tolerance: float) -> 
     most = max(grown, key=grown.__getitem__)
     ordinary, known = np.ones(cells.size, dtype=bool), np.ones(cells.size, dtype=bool)
     ordinary[list(special.values())] = known[list(gaps.values())] = False
-    values_moved = _moved(trained[ordinary], moved.counts[ordinary], tolerance)
+    gaps_moved = _moved(_gathered(trained, special), _gathered(moved.counts, special), tolerance)
+    # Something moved, that is known: where it was no gap, it must have been the values, however little.
+    values_moved = _moved(trained[ordinary], moved.counts[ordinary], tolerance) or not gaps_moved
     named = None
     if baseline.kind == "categorical" and _moved(trained[known], moved.counts[known], tolerance):
         named = _recoded(baseline, moved, tolerance)
@@ -83,7 +85,7 @@ def feature_cause(baseline: FeatureBaseline, moved: Moved, tolerance: float) -> 
         )
     if named is not None and named.kind != "unexplained":
         return named
-    if grown[most] > 0 and (not values_moved or grown[most] >= _LARGE_SHARE):
+    if grown[most] > 0 and gaps_moved and (not values_moved or grown[most] >= _LARGE_SHARE):
         share = float(moved.counts[special[most]] / live_n)
         return _special(most, baseline, moved, share, explained=0.0 if values_moved else 1.0)
     return named or Cause(kind="unexplained", says="the values are distributed unlike training's")
@@ -105,6 +107,12 @@ def printable(text: str) -> str:
     """
     cut = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
     return "".join(character if character.isprintable() else "�" for character in cut)
+
+
+def _gathered(counts: Counts, cells: Mapping[str, int]) -> Counts:
+    """The counts of some cells, and of all others together."""
+    some = counts[list(cells.values())]
+    return np.append(some, counts.sum() - some.sum())
 
 
 def _moved(trained: Counts, live: Counts, tolerance: float) -> bool:

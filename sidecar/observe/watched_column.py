@@ -24,12 +24,13 @@ from registry_client.log_histogram import LogHistogram
 from sidecar.observe.bucket_counts import NAMES, ColumnPart
 from sidecar.observe.cause_over_time import next_cause, same_cause
 from sidecar.observe.column_document import ColumnAlarm, ColumnDocument, NumbersOfBucket
-from sidecar.observe.feature_cause import Moved, feature_cause
+from sidecar.observe.feature_cause import Moved, feature_cause, figures_of
 from sidecar.observe.frequent_values import FrequentValues
 from sidecar.observe.number_counts import HeldNumbers
 from sidecar.reports import Cause
 from sidecar.stats.edetector import MOST_BUCKETS, EDetector
 from sidecar.stats.eprocess import kl_estimate
+from sidecar.stats.fault_bets import Moves, fault_moves
 from sidecar.stats.tolerance import effective_tolerance
 
 Counts = NDArray[np.int64]
@@ -70,6 +71,7 @@ class WatchedColumn:
             overdispersion=baseline.overdispersion,
             ordered=ordered_cells(baseline),
             gaps=gap_tolerance(baseline, tolerance, self.tolerance),
+            moves=moves_of(baseline),
         )
         self._explain_with = explain
         self._recent: list[tuple[float, HeldNumbers]] = []
@@ -330,3 +332,10 @@ def gap_tolerance(baseline: FeatureBaseline, tolerance: float, whole: float) -> 
 def ordered_cells(baseline: FeatureBaseline) -> int:
     """How many of the first cells ascend: those of numbers."""
     return baseline.cells.missing_index if baseline.kind == "numeric" else 0
+
+
+def moves_of(baseline: FeatureBaseline) -> Moves | None:
+    """Where known faults would put the rows of a numeric column; None where there are no quantiles to tell by."""
+    if not isinstance(baseline.cells, NumericCells) or not baseline.quantiles:
+        return None
+    return fault_moves(baseline.quantiles, baseline.cells.borders, figures_of(baseline))

@@ -64,11 +64,15 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What is large: `noise` is the deviance that a perfect name leaves, `tolerance` is in nats, `n` live rows."""
+    """What is large: `noise` is the deviance that a perfect name leaves, `tolerance` is in nats, `n` live rows.
+
+    `inflated`: by what factor deviances differ more by chance than those from a baseline of endlessly many rows.
+    """
 
     n: float
     noise: float
     tolerance: float
+    inflated: float = 1.0
 
     @property
     def residual(self) -> float:
@@ -79,7 +83,8 @@ class Scale:
 def scale_of(observed: Floats, trained_rows: int, tolerance: float) -> Scale:
     """The scale for live rows in cells (shape (cells,)) against a baseline of so many rows (0: unknown, many)."""
     n = float(observed.sum())
-    return Scale(n, (observed.size - 1) * (1.0 + (n / trained_rows if trained_rows else 0.0)), tolerance)
+    inflated = 1.0 + (n / trained_rows if trained_rows else 0.0)
+    return Scale(n, (observed.size - 1) * inflated, tolerance, inflated)
 
 
 def fitted(candidates: Sequence[Candidate], observed: Floats, unchanged: Floats) -> list[Fit]:
@@ -106,7 +111,7 @@ def accepted(fits: Sequence[Fit], identity: float, scale: Scale, credible: Calla
     if not named:
         return Cause(kind="unexplained", says="no known fault explains the change")
     margin = 2.0 * math.log(scale.n)
-    best = _commonest(named, margin)
+    best = _commonest(named, margin * scale.inflated)
     explained = explained_by(best.deviance, identity, scale)
     near = [fit for fit in fits if fit is not best and fit.score < best.score + margin]
     if (
@@ -127,13 +132,13 @@ def accepted(fits: Sequence[Fit], identity: float, scale: Scale, credible: Calla
 def _commonest(named: Sequence[Fit], margin: float) -> Fit:
     """Of what means the same as the best and cannot be told from it, that of the smallest penalty.
 
-    A swap first: it was found in both columns, and two faults that happen to be each other's inverse are rare.
+    A swap first: it was found in both columns, and two faults that happen to be each other's inverse are rare. What
+    was read off the data fits their noise as well, so a listed unit need not be as near as another one.
     """
     best = named[0]
+    near = (1.5 if best.candidate.general else 0.5) * margin
     alike = [
-        fit
-        for fit in named
-        if fit.deviance < best.deviance + 0.5 * margin and same_meaning(fit.candidate, best.candidate)
+        fit for fit in named if fit.deviance < best.deviance + near and same_meaning(fit.candidate, best.candidate)
     ]
     return min(alike, key=lambda fit: (not _is_swap(fit), fit.candidate.penalty), default=best)
 
@@ -166,9 +171,13 @@ def same_meaning(one: Candidate, other: Candidate) -> bool:
         return alike and one.cause.kind == other.cause.kind and one.cause.value == other.cause.value
     apart = np.abs(one.atoms - other.atoms)
     size = 0.5 * (np.abs(one.atoms) + np.abs(other.atoms))
-    spread = float(np.subtract(*np.quantile(one.atoms, [0.75, 0.25])))
-    ratio = float(np.median(apart[size > 0] / size[size > 0])) if np.any(size > 0) else 0.0
-    return ratio <= (_GENERAL_RATIO if general else _SAME_RATIO) or float(np.median(apart)) <= _SAME_SPREAD * spread
+    some = size > 0  # what a factor does to zeros says nothing of it
+    if not np.any(some):
+        return True
+    ratio = float(np.median(apart[some] / size[some]))
+    spread = float(np.subtract(*np.quantile(one.atoms[some], [0.75, 0.25])))
+    near = float(np.median(apart[some])) <= _SAME_SPREAD * spread
+    return near or ratio <= (_GENERAL_RATIO if general else _SAME_RATIO)
 
 
 def _named(best: Fit, near: Sequence[Fit], explained: float) -> Cause:

@@ -64,7 +64,8 @@ class EDetector:
 
     `overdispersion` stands in until live buckets tell: the baseline's, which is that of whole days and so too large
     rather than too small. `ordered`: how many of the first cells ascend (a numeric column's all but missing and wrong
-    type; 0 for a categorical one), `gaps`: what is tolerated of missing and wrong values alone, see `TolerantTests`.
+    type; 0 for a categorical one), `gaps`: what is tolerated of missing and wrong values alone, `moves`: where known
+    faults would put the rows, see `TolerantTests`.
 
     >>> detector = EDetector([500, 500], tolerance=0.005, threshold=43_200, now=0.0)
     >>> detector.close([52, 48], now=60.0)
@@ -85,13 +86,15 @@ class EDetector:
         overdispersion: float = 1.0,
         ordered: int = 0,
         gaps: float | None = None,
+        moves: ArrayLike | None = None,
     ) -> None:
         if not threshold > 1:
             raise ValueError(f"a threshold lies above 1, not {threshold}")
         if not (tolerance >= 0 and math.isfinite(tolerance)):
             raise ValueError(f"a tolerance is finite and not negative, not {tolerance}")
         test = TolerantTest(baseline_counts, ordered)  # refuses counts that are none
-        self.baseline, self.ordered, self.gaps, self._cells = test.baseline, ordered, gaps, test.cells
+        self.baseline, self.ordered, self.gaps, self.moves = test.baseline, ordered, gaps, moves
+        self._cells = test.cells
         self._test: TolerantTest | None = None
         self.tolerance = float(tolerance)
         self._log_threshold = math.log(threshold)
@@ -102,7 +105,7 @@ class EDetector:
     def test(self) -> TolerantTest:
         """The e-process of this column alone; made when it is first asked for (`EDetectors` has one for all)."""
         if self._test is None:
-            self._test = TolerantTest(self.baseline, self.ordered, apart=True, gaps=self.gaps)
+            self._test = TolerantTest(self.baseline, self.ordered, apart=True, gaps=self.gaps, moves=self.moves)
         return self._test
 
     def reset(self, now: float) -> None:

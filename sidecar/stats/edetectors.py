@@ -34,6 +34,7 @@ class EDetectors:
             [detector.ordered for detector in self._detectors],
             apart=True,
             gaps=[detector.gaps for detector in self._detectors],
+            moves=[detector.moves for detector in self._detectors],
         )
         self._tolerances = np.asarray([detector.tolerance for detector in self._detectors], dtype=np.float64)
 

@@ -20,15 +20,21 @@ class TolerantTest:
     """The parts of the e-process that depend on the baseline alone, worked out once (counts of shape (B,)).
 
     `ordered`: how many of the first cells ascend; `apart`: whether to bet on single cells; `gaps`: a tolerance of
-    the last two cells alone; see `TolerantTests`.
+    the last two cells alone; `moves`: where faults would put rows; see `TolerantTests`.
     """
 
     def __init__(
-        self, baseline: ArrayLike, ordered: int = 0, *, apart: bool = False, gaps: float | None = None
+        self,
+        baseline: ArrayLike,
+        ordered: int = 0,
+        *,
+        apart: bool = False,
+        gaps: float | None = None,
+        moves: ArrayLike | None = None,
     ) -> None:
         self.baseline = np.asarray(baseline, dtype=np.float64)
         self.ordered = ordered
-        self._tests = TolerantTests([self.baseline], [ordered], apart=apart, gaps=[gaps])
+        self._tests = TolerantTests([self.baseline], [ordered], apart=apart, gaps=[gaps], moves=[moves])
         self.cells = self._tests.cells[0]
 
     def log_e(self, live: ArrayLike, tolerance: float) -> Floats:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from sidecar.stats.alignment import CELL, LEFT, aligned, repeats
 from sidecar.stats.catalogue import Figures, Transform
-from sidecar.stats.free_scale import MIDDLE_HALF, line_between, moved_quantiles
+from sidecar.stats.free_scale import MIDDLE_HALF, line_between, moved_quantiles, moved_values
 from sidecar.stats.mixture_fit import LiveCounts
 
 Floats = NDArray[np.float64]
@@ -22,12 +23,11 @@ Floats = NDArray[np.float64]
 _LEVELS: Floats = (np.arange(64) + 0.5) / 64
 _FEWEST_LEVELS = 12
 _ROUNDS = 4
-# Half a cell of the histogram, relative; what a fit leaves, in widths of the middle half.
-_CELL, _LEFT = 0.008, 0.004
 _UNIT, _SLACK = (0.4, 1.5), 0.5  # training's rows and the scaler's are not the same: ranges differ by a few outliers
 _NEAR_ONE, _NEAR_ZERO = (0.8, 1.25), 0.3
 _SEASON, _FAR = 4.0, 5.0
 _ORIGIN = 0.05
+_PAIRS = (0, 1, 3, 6, 10, 15, 20)  # of 64 levels, as many from below as from above
 
 
 def free_lines(
@@ -43,23 +43,41 @@ def free_lines(
     """
     before = np.quantile(trained, MIDDLE_HALF)
     at = trained[np.minimum((_LEVELS * trained.size).astype(np.int64), trained.size - 1)]
-    for after, levels in (
-        (live.quantile(MIDDLE_HALF), live.quantile_at(_LEVELS)),
+    for after, levels, seen in (
+        (live.quantile(MIDDLE_HALF), live.quantile_at(_LEVELS), live.values),
         (
             moved_quantiles(trained, live, unchanged, MIDDLE_HALF),
             moved_quantiles(trained, live, unchanged, _LEVELS),
+            moved_values(trained, live, unchanged),
         ),
     ):
         line = line_between(before, after) if after is not None else None
         if line is None or after is None or levels is None or _is_season(line[0], before, after):
             continue
         half = float(after[-1] - after[0])
-        factor, offset = _fitted(at, levels, line, half)
-        if factor <= 0.0:
-            continue
-        transform = _named(factor, offset, figures, float(np.median(after)))
-        if transform is not None:
-            yield transform, _on_live_values(factor * trained + offset, live, half)
+        middle, found = float(np.median(after)), set[tuple[float, float]]()
+        for factor, offset in _exact(trained, at, levels, seen, _fitted(at, levels, line, half), half):
+            transform = _named(factor, offset, figures, middle) if factor > 0.0 else None
+            told = (float(f"{factor:.3g}"), float(f"{offset:.2g}"))
+            if transform is not None and told not in found:
+                found.add(told)
+                yield transform, _on_live_values(factor * trained + offset, live, half)
+
+
+def _exact(
+    trained: Floats, at: Floats, levels: Floats, seen: Floats, line: tuple[float, float], half: float
+) -> Iterator[tuple[float, float]]:
+    """The line, and those put on the values that were seen: from it and from ones through two matched quantiles."""
+    yield line
+    if not repeats(trained):
+        return  # a continuous column has a value wherever one looks
+    starts = [line]
+    for low in _PAIRS:
+        width, factor = at[-1 - low] - at[low], levels[-1 - low] - levels[low]
+        if width > 0.0:
+            starts.append((factor / width, float(levels[low] - factor / width * at[low])))
+    for factor, offset in starts:
+        yield aligned(trained, seen, (float(factor), offset), half)
 
 
 def _is_season(factor: float, before: Floats, after: Floats) -> bool:
@@ -71,7 +89,7 @@ def _is_season(factor: float, before: Floats, after: Floats) -> bool:
 def _fitted(at: Floats, levels: Floats, line: tuple[float, float], half: float) -> tuple[float, float]:
     """The line through matched quantiles, from a first guess; pairs that straddle a step of either side fall out."""
     factor, offset = line
-    errors = _CELL * np.abs(levels) + _LEFT * half
+    errors = CELL * np.abs(levels) + LEFT * half
     for turn in range(_ROUNDS):
         far = np.abs(levels - factor * at - offset)
         kept = far <= max(8.0 / 2.0**turn, 2.0) * errors + (0.05 * half if turn == 0 else 0.0)
@@ -102,5 +120,5 @@ def _on_live_values(atoms: Floats, live: LiveCounts, half: float) -> Floats:
     below = live.values[place - 1]
     above = live.values[np.minimum(place, live.values.size - 1)]
     nearest = np.where(np.abs(atoms - below) <= np.abs(above - atoms), below, above)
-    near = np.abs(atoms - nearest) <= _CELL * np.abs(nearest) + _LEFT * half
+    near = np.abs(atoms - nearest) <= CELL * np.abs(nearest) + LEFT * half
     return np.where(near, nearest, atoms)

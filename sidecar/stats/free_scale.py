@@ -21,6 +21,8 @@ MIDDLE_HALF: Floats = np.linspace(0.25, 0.75, 21)
 _BINS_AN_OCTAVE = 16
 _LEAST_SHARE, _MOST_SHARE = 0.05, 0.95
 _FEWEST_MOVED = 30
+_LOWEST = 0.1
+_LEAST_SEEN, _LEAST_PART_SEEN = 1.0, 0.004
 _LEAST_CROSSED = 1e-9
 _PEAKS = 2
 _ROUND_BINS = 6  # a second peak nearer than this is the first one's shoulder
@@ -57,6 +59,16 @@ def moved_quantiles(trained: Floats, live: LiveCounts, unchanged: Floats, levels
     Rows that moved are those of live - (1 - w) baseline, key by key, with the smallest w that leaves no cell far
     below zero: right where they went to places that training hardly had.
     """
+    found = moved_rows(trained, live, unchanged)
+    if found is None:
+        return None
+    at, left = found
+    values: Floats = at[np.searchsorted(np.cumsum(left) / left.sum(), levels).clip(max=at.size - 1)]
+    return values
+
+
+def moved_rows(trained: Floats, live: LiveCounts, unchanged: Floats) -> tuple[Floats, Floats] | None:
+    """Ascending live values, and at each about how many rows moved there; None as for their quantiles."""
     share = moved_share(live, unchanged)
     if share < _LEAST_SHARE or share * live.n < _FEWEST_MOVED or share > _MOST_SHARE:
         return None
@@ -64,15 +76,28 @@ def moved_quantiles(trained: Floats, live: LiveCounts, unchanged: Floats, levels
     rows = np.add.reduceat(live.counts, start)
     was = np.searchsorted(np.sort(lattice_key(trained, live.coarsening)), np.append(keys, keys[-1] + 1))
     left = np.maximum(rows - (1.0 - share) * live.n * np.diff(was) / trained.size, 0.0)
-    if left.sum() <= 0.0:
-        return None
-    values: Floats = live.values[start][np.searchsorted(np.cumsum(left) / left.sum(), levels).clip(max=keys.size - 1)]
-    return values
+    return (live.values[start], left) if left.sum() > 0.0 else None
+
+
+def moved_values(trained: Floats, live: LiveCounts, unchanged: Floats) -> Floats:
+    """The live values to which rows moved, ascending, without those that a row or two too many would explain."""
+    found = moved_rows(trained, live, unchanged)
+    if found is None:
+        return np.zeros(0)
+    values, left = found
+    seen: Floats = values[left >= max(_LEAST_SEEN, _LEAST_PART_SEEN * float(left.sum()))]
+    return seen
 
 
 def moved_share(live: LiveCounts, unchanged: Floats) -> float:
-    """The smallest share of rows that must have moved: in few cells there are fewer than the rest would leave."""
-    return 1.0 - float(np.quantile(live.observed() / live.n / unchanged, 0.1))
+    """The smallest share of rows that must have moved: in few cells there are fewer than the rest would leave.
+
+    Few by training's rows in them: between values that repeat lie cells which nobody ever filled.
+    """
+    left = live.observed() / live.n / unchanged
+    order = np.argsort(left, kind="stable")
+    reached = np.cumsum(unchanged[order]) / unchanged.sum()
+    return 1.0 - float(left[order][int(np.searchsorted(reached, _LOWEST))])
 
 
 def mixture_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Iterator[tuple[float, float]]:

@@ -117,6 +117,10 @@ def live_counts(values: Floats, counts: Floats, coarsening: int) -> LiveCounts:
     n = float(counts.sum())
     cells = max(4, min(MOST_CELLS, int(n // _ROWS_A_CELL)))
     worth, held, edges = n / cells, 0.0, list[int]()
+    alone = at_key >= worth
+    if np.any(alone):
+        # The rest is divided anew, so that a column of zeros, mostly, shows what its other values do.
+        worth = max(float(at_key[~alone].sum()) / max(cells - int(alone.sum()), 1), float(_ROWS_A_CELL))
     for key, rows in zip(distinct.tolist(), at_key.tolist(), strict=True):
         held += rows
         if rows >= worth:

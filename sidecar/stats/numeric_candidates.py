@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from sidecar.reports import Cause
 from sidecar.stats.acceptance import Candidate
+from sidecar.stats.alignment import aligned, repeats
 from sidecar.stats.catalogue import OTHER_END, Figures, Transform, function, transforms_for
 from sidecar.stats.free_lines import free_lines
-from sidecar.stats.free_scale import MIDDLE_HALF, free_factor, line_between, mixture_factors
+from sidecar.stats.free_scale import MIDDLE_HALF, free_factor, line_between, mixture_factors, moved_values
 from sidecar.stats.mixture_fit import LiveCounts, lattice_key, smoothed
 from sidecar.stats.reweighting import reweighted
 
@@ -164,10 +165,19 @@ def _free_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Itera
     A unit that is near has the smaller penalty, and so keeps its name unless the data refuse it.
     """
     whole, _ = free_factor(trained, live)
-    readings = [(whole, (1.0,)), *((peak, _AROUND) for peak, _ in mixture_factors(trained, live, unchanged))]
-    for factor, around in readings:
-        if factor is not None and 0.0 < factor < math.inf and not 1 / _FREE < factor < _FREE:
-            yield from (factor * step for step in around)
+    moved = moved_values(trained, live, unchanged)
+    readings = [(whole, (1.0,), live.values)]
+    readings += [(peak, _AROUND, moved) for peak, _ in mixture_factors(trained, live, unchanged)]
+    for factor, around, seen in readings:
+        if factor is None or not 0.0 < factor < math.inf or 1 / _FREE < factor < _FREE:
+            continue
+        yield from (factor * step for step in around)
+        if not repeats(trained):
+            continue
+        half = factor * float(np.subtract(*np.quantile(trained, [0.75, 0.25])))
+        exact, _ = aligned(trained, seen, (factor, 0.0), half, through_zero=True)
+        if exact != factor:
+            yield exact
 
 
 def _cuts(trained: Floats, live: LiveCounts, frequent: Sequence[float] | None) -> Iterator[Transform]:

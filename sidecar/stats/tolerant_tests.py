@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlogy
 
 from sidecar.stats.apart import STEPS, apart_cells, apart_norms
+from sidecar.stats.fault_bets import FaultBets
 from sidecar.stats.tilts import TILTS, tilt_scores
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,9 @@ _HALVINGS = 12
 # Rows of counts worked on together: what they need stays in the processor's cache.
 _SWEEP = 256
 _FEWEST_ORDERED = 3
+# Bets on faults are worked out for rows in between only: nats of E that could be won, and that are there anyway.
+_WORTH_A_BET, _LOUD = 5.0, 40.0
+_KEPT = float(np.log(2.0 / 3.0))
 
 
 class TolerantTests:
@@ -41,6 +45,8 @@ class TolerantTests:
     `apart`: half of the other half bets that one cell changed and the rest kept their proportions (see `apart`).
     `gaps`: for some columns, a tolerance of their own for the shares of the last two cells (missing, wrong type): half
     of the stake is then on leaving that ball, so that a feature that varies much by nature may not lose its values.
+    `moves`: for some columns, where known faults would put their rows (see `fault_bets`): a third of the stake is on
+    those.
 
     >>> tests = TolerantTests([[500, 500], [100, 300, 600]])
     >>> tests.log_e([[[900, 100, 0]], [[100, 300, 600]]], [0.005, 0.01]).round(1).tolist()
@@ -54,6 +60,7 @@ class TolerantTests:
         *,
         apart: bool = False,
         gaps: Sequence[float | None] | None = None,
+        moves: Sequence[ArrayLike | None] | None = None,
     ) -> None:
         rows = [_baseline(counts) for counts in baselines]
         self.cells = tuple(int(row.size) for row in rows)
@@ -89,6 +96,10 @@ class TolerantTests:
         for column, cells_apart in enumerate(alone):
             self._apart_cells[: len(cells_apart), column] = cells_apart
             self._apart_norms[: len(cells_apart), :, column] = apart_norms(prior[list(cells_apart), column])
+        self._faults: FaultBets | None = None
+        if moves is not None and any(one is not None and len(np.asarray(one)) for one in moves):
+            priors = [prior[: row.size, column] for column, row in enumerate(rows)]
+            self._faults = FaultBets(moves, priors)
 
         tight = [number for number, nats in enumerate(gaps or ()) if nats is not None]
         self._with_gaps = np.asarray(tight, dtype=np.int64)
@@ -126,7 +137,11 @@ class TolerantTests:
             some = spoken[start : start + _SWEEP]
             column, rows = some // ages, np.ascontiguousarray(flat[some].T)
             best = self._log_best_inside(rows, column, tolerances[column])
-            answer[some] = self._log_mixture(rows, column) - best
+            mixed = self._log_mixture(rows, column)
+            # Nobody wins more than by the live shares themselves; who leaves a bet out only makes E smaller.
+            most = _log_likelihood(rows, rows / summed(rows)) - best
+            asked = (most >= _WORTH_A_BET) & (mixed - best < _LOUD)
+            answer[some] = self._with_faults(mixed, rows, column, asked) - best
         answer = answer.reshape(columns, ages)
         if self._gaps is not None:
             coarse = self._gaps.log_e(self._in_gaps(counts[self._with_gaps]), self._gap_tolerances)
@@ -177,6 +192,18 @@ class TolerantTests:
             mixed[some] = _log_mean(np.stack([mixed[some], tilted]))
         return mixed
 
+    def _with_faults(self, mixed: Floats, counts: Floats, column: Indices, asked: NDArray[np.bool_]) -> Floats:
+        """The mixture with a third of the stake on faults, for columns that have such bets; 0 of it if not asked."""
+        if self._faults is None:
+            return mixed
+        own = self._faults.some[column]
+        mixed = np.where(own, mixed + _KEPT, mixed)
+        if (some := np.flatnonzero(own & asked)).size:
+            faults = self._faults.log_ratio(counts[:, some], column[some])
+            unmoved = summed(self._log_prior[:, column[some]] * counts[:, some])
+            mixed[some] = np.logaddexp(mixed[some], faults + unmoved - np.log(3.0))
+        return mixed
+
     def _log_apart(self, counts: Floats, n: Floats, column: Indices) -> Floats:
         """Log of the mean, over cells set apart and steps, of the likelihood over that of the baseline."""
         total, sizes, rows = np.full(n.size, -np.inf), self._apart_sizes[column], np.arange(n.size)
@@ -220,7 +247,8 @@ class TolerantTests:
         """
         p0, n = self._p0[:, column], summed(counts)
         q = counts / n
-        target = self._log_mixture(counts, column) + np.log(alpha)
+        mixed = self._with_faults(self._log_mixture(counts, column), counts, column, np.ones(n.size, dtype=bool))
+        target = mixed + np.log(alpha)
         seen, step = counts > 0, q - p0
         low, high = np.zeros(n.size), np.ones(n.size)
         with np.errstate(divide="ignore"):
