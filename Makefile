@@ -23,6 +23,8 @@ SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton
 
 # Prometheus and Alertmanager, which the alert rules are tried with.
 ALERTING := .cache/alerting
+# What Kubernetes says of its manifests.
+SCHEMAS := .cache/schemas
 
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
@@ -41,7 +43,7 @@ test: prepared
 
 # Two at a time: unpacking, the types and the compiler are bound by one core each.
 prepared:
-	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready) $(ALERTING)/ready
+	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready) $(ALERTING)/ready $(SCHEMAS)/ready
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -131,6 +133,11 @@ $(ALERTING)/ready:
 	cd $(ALERTING) && $(ALERTING_APT) download prometheus prometheus-alertmanager
 	for package in $(ALERTING)/*.deb; do test ! -e "$$package" || dpkg-deb --extract "$$package" $(ALERTING); done
 	rm -rf $(ALERTING)/*.deb $(ALERTING)/lists $(ALERTING)/archives
+	touch $@
+
+$(SCHEMAS)/ready: locks/schemas.txt .venv/core
+	mkdir -p $(SCHEMAS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(SCHEMAS)
 	touch $@
 
 # Needs `uv`; run after a change of the dependencies in pyproject.toml.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.config import Settings
 from tests.architecture.source_trees import ROOT
 from tests.architecture.test_docs import METRICS, table
 
@@ -99,3 +100,21 @@ def test_every_alert_stands_in_the_metrics_page_with_its_urgency() -> None:
     told = {row[0].strip("`"): row[1] for row in table(METRICS, 3)}
 
     assert told == {rule["alert"]: rule["labels"]["severity"] for rule in rules() if "alert" in rule}
+
+
+def test_the_threat_model_names_tests_that_there_are() -> None:
+    told = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/.]+)`", told)) | set(re.findall(r"\]\(([\w/.-]+)\)", told))
+
+    assert len(named) > 15
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def snippets() -> list[str]:
+    told = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```", told, re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=range(len(snippets())))
+def test_what_one_migrates_to_is_a_good_configuration(snippet: str) -> None:
+    assert Settings.model_validate(yaml.safe_load(snippet)).deployments
