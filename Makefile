@@ -21,6 +21,11 @@ PIP := $(BIN)/python $(INSTALL)
 # Real servers that the tests start: each apart, for their packages would not live beside ours or each other's.
 SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton
 
+# Prometheus and Alertmanager, which the alert rules are tried with.
+ALERTING := .cache/alerting
+# What Kubernetes says of its manifests.
+SCHEMAS := .cache/schemas
+
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
@@ -38,7 +43,7 @@ test: prepared
 
 # Two at a time: unpacking, the types and the compiler are bound by one core each.
 prepared:
-	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready)
+	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready) $(ALERTING)/ready $(SCHEMAS)/ready
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -116,6 +121,23 @@ build/compiled/.made: hatch_build.py pyproject.toml locks/build.txt $(shell find
 $(SERVERS:%=%/ready): .venv-%/ready: locks/%.txt
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python $(INSTALL) --require-hashes -r $<
+	touch $@
+
+# Unpacked here from Debian's packages, which apt checks the signatures of; its lists are kept here too, so that nothing
+# outside this folder is touched. On another system: install both and say ALERTING_APT=true.
+ALERTING_APT ?= apt-get -qq -o Dir::State::Lists=$(CURDIR)/$(ALERTING)/lists -o Dir::Cache=$(CURDIR)/$(ALERTING)/archives \
+	-o APT::Sandbox::User=root
+$(ALERTING)/ready:
+	mkdir -p $(ALERTING)/lists/partial $(ALERTING)/archives/partial
+	$(ALERTING_APT) update
+	cd $(ALERTING) && $(ALERTING_APT) download prometheus prometheus-alertmanager
+	for package in $(ALERTING)/*.deb; do test ! -e "$$package" || dpkg-deb --extract "$$package" $(ALERTING); done
+	rm -rf $(ALERTING)/*.deb $(ALERTING)/lists $(ALERTING)/archives
+	touch $@
+
+$(SCHEMAS)/ready: locks/schemas.txt .venv/core
+	mkdir -p $(SCHEMAS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(SCHEMAS)
 	touch $@
 
 # Needs `uv`; run after a change of the dependencies in pyproject.toml.

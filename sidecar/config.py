@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sidecar.address import Address, parse_listen
+from sidecar.config_admin import Admin
 from sidecar.config_comparison import Comparison, NoiseFloor, Quality
 from sidecar.config_events import Audit, EventReceiver, Retrain
 from sidecar.config_gates import Gates
@@ -22,7 +23,6 @@ from sidecar.config_values import (
     Endpoint,
     File,
     HeaderName,
-    Host,
     JsonPath,
     Listen,
     Name,
@@ -38,37 +38,6 @@ from sidecar.config_versions import Challenger, Champion, ClientTls
 
 _LOGGED_SHARE = 0.01
 _TRACED_SHARE = 0.01
-
-
-class Token(Section):
-    """A person or program that may use the admin API; the secret itself is read from the environment."""
-
-    name: Name
-    role: Literal["viewer", "reporter", "operator", "admin"]
-    token_env: Annotated[str, Field(min_length=1)]
-
-
-class Admin(Section):
-    """The admin listener. Without tokens it is open, and then only loopback is accepted.
-
-    `hosts`: further names that a Host header may have, besides `listen`'s own and loopback's.
-    """
-
-    listen: Listen = "127.0.0.1:8081"
-    hosts: tuple[Host, ...] = Field(default=(), strict=False)
-    tokens: tuple[Token, ...] = Field(default=(), strict=False)
-    metrics: Literal["open", "token"] = "open"
-
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        if not self.tokens and not parse_listen(self.listen).loopback:
-            raise ValueError(f"admin.listen {self.listen} is reachable from other machines: give admin.tokens as well")
-        if self.metrics == "token" and not self.tokens:
-            raise ValueError("admin.metrics: token has no effect without admin.tokens")
-        names = [token.name for token in self.tokens]
-        if len(set(names)) < len(names):
-            raise ValueError("admin.tokens: two tokens have the same name; the audit trail could not tell them apart")
-        return self
 
 
 class Match(Section):

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sidecar.config import Settings
 from sidecar.config_document import read
+from sidecar.config_egress import egress_fault
 from sidecar.config_faults import ConfigFaults, Fault, dotted, faults_of, keys
 from sidecar.config_rules import challenger_faults, settings_faults
 from sidecar.config_versions import Challenger
@@ -55,6 +56,9 @@ def read_challenger(document: Mapping[str, object], settings: Settings) -> Chall
     except ValidationError as fault:
         raise ConfigFaults(tuple(faults_of(fault, Challenger, document))) from None
     found = [Fault("", 0, dotted(place), says) for place, says in challenger_faults(challenger, settings)]
+    egress = egress_fault(challenger.url, settings.admin.challenger_hosts)
+    if egress is not None:
+        found.append(Fault("", 0, "url", egress))
     if found:
         raise ConfigFaults(tuple(found))
     return challenger

@@ -24,6 +24,7 @@ EXAMPLES = {
     "events",
     "audit.keys",
     "audit.keys[].key_env",
+    "admin.tokens[].token_env",
     "admin.tokens",
     "registry",
     "deployments",

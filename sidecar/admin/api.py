@@ -26,6 +26,8 @@ from sidecar.admin.service import Service
 from sidecar.admin.verbs import Verbs
 from sidecar.admin.webhook import no_webhook
 
+ACCESS = web.AppKey("access", Access)
+
 
 class AdminRoute(NamedTuple):
     """One line of the table. `anyhost` routes answer probes, which come with the machine's address as Host."""
@@ -88,6 +90,7 @@ def build_app(
             app.router.add_get(route.path, guarded, allow_head=route.path != "/v1/events")
         else:
             app.router.add_route(route.method, route.path, guarded)
+    app[ACCESS] = access
     app.on_response_prepare.append(_secure)
     app.on_shutdown.append(lambda _: streams.close())
     return app
@@ -147,17 +150,27 @@ def _guarded(access: Access, route: AdminRoute) -> problems.Handler:
     """The checks that stand before one handler."""
 
     async def checked(request: web.Request) -> web.StreamResponse:
+        authorization = request.headers.get("Authorization")
         if not route.anyhost and not access.host_allowed(request.headers):
+            access.refused["host"] += 1
             return problems.problem(403, "This Host name is not one of this listener's own.", kind="host")
         if request.method not in ("GET", "HEAD") and not same_site(request.headers):
+            access.refused["cross_site"] += 1
             return problems.problem(403, "Calls from other sites' pages change nothing here.", kind="cross-site")
+        if not route.anyhost and (wait_s := access.wait_s(authorization, request.remote)):
+            access.refused["guesses"] += 1
+            answer = problems.problem(429, "Too many unknown tokens came from there; wait.", kind="guesses")
+            answer.headers["Retry-After"] = str(wait_s)
+            return answer
         if route.need != "anyone":
-            caller = access.caller(request.headers.get("Authorization"))
+            caller = access.caller(authorization, request.remote)
             if caller is None:
+                access.refused["token"] += 1
                 answer = problems.problem(401, "Send a token that is configured here: Authorization: Bearer …")
                 answer.headers["WWW-Authenticate"] = 'Bearer realm="sidecar"'
                 return answer
             if not caller.may(route.need):
+                access.refused["role"] += 1
                 return problems.problem(
                     403, f"{caller.name} has the role {caller.role}; this call needs {route.need}.", kind="role"
                 )

@@ -3,7 +3,7 @@
 Keeps: a secret is held and compared only as its SHA-256 digest, every token in turn and in constant time; an unknown
 token and a missing one get the same answer. Without tokens (which the settings allow on loopback only) everybody is
 "anonymous" with every role, so the Host check is what keeps web pages out (DNS rebinding).
-Does not: know routes, read bodies, limit guessing. Called by `api` before every handler.
+What it refuses is counted. Does not: know routes, read bodies. Called by `api` before every handler.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from multidict import CIMultiDictProxy
+
+from sidecar.admin.guesses import Guesses
+
+_log = logging.getLogger(__name__)
 
 Role = Literal["viewer", "reporter", "operator", "admin"]
 # What a route asks for. "anyone" needs no token; the others name the lowest role that may call it.
@@ -67,15 +73,28 @@ class Caller(msgspec.Struct, frozen=True):
 def auth_token(name: str, role: Role, secret: str) -> AuthToken:
     """Keeps the digest of a secret. ValueError for an empty one, which would let everybody in."""
     if not secret.strip():
-        raise ValueError(f"the token of {name} is empty: set its environment variable to a secret")
+        raise ValueError(f"the token of {name} is empty: its variable or file must hold a secret")
     return AuthToken(name, role, hashlib.sha256(secret.encode()).digest())
 
 
-class Access:
-    """The three questions that are asked before a handler runs."""
+# Why a call was refused before its handler ran; the metric's closed set of labels.
+Refusal = Literal["host", "cross_site", "token", "guesses", "role"]
+REFUSALS: tuple[Refusal, ...] = ("host", "cross_site", "token", "guesses", "role")
 
-    def __init__(self, tokens: Sequence[AuthToken], listen_host: str, allowed_hosts: Sequence[str]) -> None:
+
+class Access:
+    """The questions that are asked before a handler runs. `refused` counts by reason since the start."""
+
+    def __init__(
+        self,
+        tokens: Sequence[AuthToken],
+        listen_host: str,
+        allowed_hosts: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tokens = tuple(tokens)
+        self._guesses, self._clock = Guesses(), clock
+        self.refused: dict[Refusal, int] = dict.fromkeys(REFUSALS, 0)
         self._hosts = frozenset(_bare(host) for host in ("localhost", listen_host, *allowed_hosts) if host)
         # Bound to all addresses, the listen host stands for each of them. A literal address is safe from rebinding,
         # which needs a name.
@@ -86,8 +105,27 @@ class Access:
         """True where tokens are configured."""
         return bool(self._tokens)
 
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Who sends this Authorization header; None for nobody we know.
+    def renew(self, tokens: Sequence[AuthToken]) -> None:
+        """Other tokens from now on; ValueError where there were some and none would be left: that opens it to all."""
+        if bool(tokens) != self.closed:
+            raise ValueError("whether there are tokens at all is decided at the start")
+        self._tokens = tuple(tokens)
+
+    def wait_s(self, authorization: str | None, source: str | None) -> int:
+        """Seconds that a caller from there must wait before a token is looked at again; 0 where it is now."""
+        if not self._tokens or authorization is None:
+            return 0
+        return self._guesses.wait_s(source, self._clock())
+
+    def caller(self, authorization: str | None, source: str | None = None) -> Caller | None:
+        """Who sends this Authorization header from there; None for nobody we know, and then it was a guess."""
+        found = self._caller(authorization)
+        if found is None and authorization is not None and self._guesses.wrong(source, self._clock()):
+            _log.warning("too many unknown tokens from one place", extra={"fields": {"source": source}})
+        return found
+
+    def _caller(self, authorization: str | None) -> Caller | None:
+        """Who holds this token.
 
         Basic is taken as well, with the token's name as the user: a payload logger has no place for a secret but its
         sink's URL.

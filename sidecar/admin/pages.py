@@ -48,7 +48,7 @@ class Pages:
 
     async def page(self, request: web.Request) -> web.Response:
         """The dashboard. Without a token where one is needed: the frame, which asks for it."""
-        caller = self._access.caller(request.headers.get("Authorization"))
+        caller = self._access.caller(request.headers.get("Authorization"), request.remote)
         known = caller if caller is not None and caller.may("viewer") else None
         return html_answer(await self._dashboard.page(known, asks=self._access.closed, against=_against(request)))
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import msgspec
 from aiohttp import web
 
-from sidecar.admin.api import build_app
-from sidecar.admin.auth import AuthToken
+from sidecar.admin.api import ACCESS, build_app
+from sidecar.admin.auth import Access, AuthToken
 from sidecar.admin.problems import Handler
 from sidecar.app.scrape import Scrape
 from sidecar.config import Settings
@@ -32,9 +33,11 @@ async def answer(
     tokens: Sequence[AuthToken],
     webhook: Handler,
     opened: AsyncExitStack,
-) -> None:
-    """Answers on the socket until `opened` is closed."""
-    collector = SidecarCollector(lambda: scrape.facts(time.time()))
+) -> Access:
+    """Answers on the socket until `opened` is closed; gives who may call, which a reload may change."""
+    collector = SidecarCollector(
+        lambda: msgspec.structs.replace(scrape.facts(time.time()), admin_refused=app[ACCESS].refused)
+    )
     app = build_app(
         desk,
         tokens=tokens,
@@ -48,3 +51,4 @@ async def answer(
     await runner.setup()
     opened.push_async_callback(runner.cleanup)
     await web.SockSite(runner, admin).start()
+    return app[ACCESS]

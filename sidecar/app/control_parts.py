@@ -24,7 +24,7 @@ from sidecar.app.registry import open_parts, webhook_of
 from sidecar.app.reloading import reloaded
 from sidecar.app.scrape import Scrape
 from sidecar.app.storing import open_stores
-from sidecar.app.tokens import tokens_of
+from sidecar.app.tokens import CannotStart, tokens_of
 from sidecar.app.tracing import LAST_SPANS_S, spans_of, where_in
 from sidecar.config import Settings
 from sidecar.config_file import ConfigFaults, load, read_challenger
@@ -227,7 +227,7 @@ class Control:
             dead_letters=self._events.dead_letters,
             spans=lambda: self._spans.counts if self._spans is not None else {},
         )
-        await answer(
+        self._access = await answer(
             admin,
             self._settings,
             desk=self._desk,
@@ -244,7 +244,13 @@ class Control:
         except ConfigFaults as faults:
             log.error("the configuration was not reloaded", extra={"fields": {"says": str(faults)}})  # noqa: TRY400
             return
-        self._settings, waiting = reloaded(self._settings, read)
+        settings, waiting = reloaded(self._settings, read)
+        try:
+            self._access.renew(tokens_of(settings))
+        except CannotStart as fault:
+            log.error("the configuration was not reloaded", extra={"fields": {"says": str(fault)}})  # noqa: TRY400
+            return
+        self._settings = settings
         if waiting:
             log.warning("these need a restart", extra={"fields": {"keys": ", ".join(waiting)}})
         try:

@@ -21,7 +21,14 @@ def reloaded(now: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
     if read.tls.on != now.tls.on:
         kept.append("tls")
     settings = read.model_copy(update={key: getattr(now, key) for key in kept})
-    return settings, tuple(name for key in kept for name in _named(key, now, read))
+    named = tuple(name for key in kept for name in _named(key, now, read))
+    # Tokens are changed while it serves; whether any is asked for at all is decided with the address, at the start.
+    if bool(now.admin.tokens) == bool(read.admin.tokens):
+        settings = settings.model_copy(
+            update={"admin": settings.admin.model_copy(update={"tokens": read.admin.tokens})}
+        )
+        named = tuple(name for name in named if name != "admin.tokens")
+    return settings, named
 
 
 def _named(key: str, now: Settings, read: Settings) -> Iterator[str]:

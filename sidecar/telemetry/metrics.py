@@ -82,6 +82,7 @@ class Facts(msgspec.Struct, frozen=True):
     outcomes_unknown: OutcomeCounts = OutcomeCounts()
     spans: Mapping[str, int] = {}
     ingested: Mapping[str, Mapping[str, int]] = {}
+    admin_refused: Mapping[str, int] = {}
 
 
 class SidecarCollector(Collector):
@@ -255,6 +256,12 @@ def _control(facts: Facts) -> Iterator[Metric]:
     for outcome, count in (dict.fromkeys(_SPAN_OUTCOMES, 0) | dict(facts.spans)).items():
         spans.add_metric((outcome,), count)
     yield spans
+    refused = CounterMetricFamily(
+        "sidecar_admin_refused", "Calls of the admin API refused before their handler.", labels=("reason",)
+    )
+    for reason, count in facts.admin_refused.items():
+        refused.add_metric((reason,), count)
+    yield refused
     ingested = CounterMetricFamily(
         "sidecar_ingested_halves",
         'Events of payload loggers by what became of them; deployment "" where they are nobody\'s.',

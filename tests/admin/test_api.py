@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.admin import guesses
 from sidecar.admin.api import Handlers, routes
 from sidecar.admin.dashboard import Dashboard
 from sidecar.admin.live import EventStreams
@@ -78,7 +79,10 @@ def test_the_table_of_this_test_names_every_route_but_the_stream() -> None:
 
 
 @pytest.mark.parametrize("who", ["nobody", "wrong", *ROLES])
-async def test_every_route_answers_only_the_roles_that_may_call_it(serve: Serve, who: str) -> None:
+async def test_every_route_answers_only_the_roles_that_may_call_it(
+    serve: Serve, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guesses, "TRIES", 10 * len(TABLE))  # a wrong token is tried at every route
     client = await serve(FakeService(calm=True), tokens=TOKENS, metrics_open=False)
     headers = {} if who == "nobody" else bearer(who)
     for method, path, need, body, status in TABLE:

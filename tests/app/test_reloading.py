@@ -49,3 +49,13 @@ def test_what_waits_is_named_at_every_reload_until_the_restart() -> None:
     read = settings(workers=2)
     once, _ = reloaded(settings(), read)
     assert reloaded(once, read)[1] == ("workers",)
+
+
+def test_other_tokens_count_at_once_but_never_none() -> None:
+    other = TOKEN | {"name": "b"}
+    now, more = settings(admin={"tokens": [TOKEN]}), settings(admin={"tokens": [TOKEN, other]})
+
+    assert reloaded(now, more) == (more, ())
+    assert reloaded(now, settings()) == (now, ("admin.tokens",))
+    after, named = reloaded(now, settings(admin={"tokens": [other], "listen": "127.0.0.1:2"}))
+    assert (after.admin.listen, after.admin.tokens[0].name, named) == (now.admin.listen, "b", ("admin.listen",))

@@ -13,7 +13,7 @@ FOUNDATION = frozenset(
     {
         "records", "reports", "version_reports", "address", "errors", "standing", "recorded", "json_path",
         "config", "config_values", "config_versions", "config_gates", "config_registry", "config_events",
-        "config_comparison",
+        "config_comparison", "config_admin",
         "",
     }
 )  # fmt: skip
@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config_document": frozenset(),
     "config_faults": frozenset({"config_document"}),
     "config_rules": frozenset({"config_document"}),
-    "config_file": frozenset({"config_document", "config_faults", "config_rules"}),
+    "config_egress": frozenset(),
+    "config_file": frozenset({"config_document", "config_egress", "config_faults", "config_rules"}),
     "app": frozenset(
         {
             "config_file",

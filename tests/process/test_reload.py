@@ -12,7 +12,7 @@ from typing import Any
 
 import trustme
 
-from tests.process.whole_sidecar import ROW, Answer, Callers, Model, Sidecar, ask, ask_once, connect, until
+from tests.process.whole_sidecar import ROW, Answer, Callers, Make, Model, Sidecar, ask, ask_once, connect, until
 
 ONE = "/v1/deployments/fraud"
 
@@ -174,3 +174,26 @@ def test_the_kill_switch_and_changed_challengers_count_live_and_with_control_kil
     assert [challenger["version"] for challenger in status["challengers"]] == ["5"]
     assert status["differences"] == ["challenger 5 was added by a call", "challenger 4 was removed by a call"]
     assert sidecar.cli("audit", "verify").returncode == 0
+
+
+def test_a_token_is_changed_without_a_restart_and_a_missing_file_changes_nothing(make: Make, tmp_path: Path) -> None:
+    file = tmp_path / "alice"
+    file.write_text("the-first-secret")
+    tokens = [{"name": "alice", "role": "viewer", "token_file": str(file)}]
+    sidecar = make(admin={"listen": "127.0.0.1:0", "tokens": tokens}).start()
+
+    def status(secret: str) -> int:
+        return ask_once(sidecar.admin, ONE, None, {"Authorization": f"Bearer {secret}"}).status
+
+    assert (status("the-first-secret"), status("the-second-secret")) == (200, 401)
+    file.write_text("the-second-secret")
+    assert status("the-first-secret") == 200  # nobody said that it changed
+    reload(sidecar, sidecar.settings)
+    assert (status("the-first-secret"), status("the-second-secret")) == (401, 200)
+
+    file.unlink()
+    reload(sidecar, sidecar.settings)
+    (said,) = sidecar.logged("the configuration was not reloaded")
+    assert "cannot be read" in said["fields"]["says"]
+    assert status("the-second-secret") == 200
+    assert "secret" not in sidecar.said

@@ -91,10 +91,14 @@ def ask_once(url: str, path: str = INFER, body: bytes | None = ROW, headers: dic
 
 
 class Model:
-    """A model server that says which version it is. A request with `x-hold` waits until `release` is set."""
+    """A model server that says which version it is. A request with `x-hold` waits until `release` is set.
+
+    While `fails` is set it answers 500.
+    """
 
     def __init__(self, version: str) -> None:
         self.version = version
+        self.fails = threading.Event()
         self.held = threading.Event()
         self.release = threading.Event()
         model = self
@@ -116,9 +120,10 @@ class Model:
 
             def _answer(self, document: Any) -> None:
                 body = json.dumps(document).encode()
-                head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+                status = b"500 Internal Server Error" if model.fails.is_set() else b"200 OK"
+                head = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
                 with contextlib.suppress(ConnectionError):
-                    self.wfile.write(head + body)
+                    self.wfile.write(b"HTTP/1.1 %b\r\n%b%b" % (status, head, body))
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionError):
