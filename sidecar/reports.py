@@ -62,6 +62,21 @@ AlarmKind = Literal["data.broken", "drift.detected", "prediction.shifted", "outc
 Severity = Literal["none", "info", "warning", "critical"]
 
 
+class ComparisonShape(msgspec.Struct, frozen=True, kw_only=True):
+    """The distributions behind a comparison, for its pictures; no gate reads them.
+
+    Attributes:
+        scores: (champion's from, to, challenger's from, to, rows) of joint cells.
+        differences: (from, to, rows) of challenger's less champion's score, ascending.
+        latency_champion, latency_challenger: (from, to, paired requests) in milliseconds, ascending.
+    """
+
+    scores: tuple[tuple[float, float, float, float, int], ...]
+    differences: tuple[tuple[float, float, int], ...]
+    latency_champion: tuple[tuple[float, float, int], ...]
+    latency_challenger: tuple[tuple[float, float, int], ...]
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a feature moved. live = factor × trained + offset; `share` of the rows switched; `explained` in 0..1.
 

@@ -1,7 +1,7 @@
 """The admin API: every route with its method, path, lowest role and handler, in one table.
 
 Keeps: a route exists only through the table, and no handler runs before the Host, cross-site and role checks of `auth`.
-Does not: parse, ask or answer (the handlers do, by area: `pages`, `questions`, `verbs`); errors become HTTP in
+Does not: parse, ask or answer (the handlers do, by area: `screens`, `questions`, `verbs`); errors become HTTP in
 `problems`. Called by `app`, which hands in the control side as a `Service`.
 """
 
@@ -22,6 +22,7 @@ from sidecar.admin.live import EventStreams
 from sidecar.admin.pages import Pages
 from sidecar.admin.questions import Questions
 from sidecar.admin.record import RecordHandlers
+from sidecar.admin.screens import Screens
 from sidecar.admin.service import Service
 from sidecar.admin.verbs import Verbs
 from sidecar.admin.webhook import no_webhook
@@ -50,7 +51,8 @@ class Handlers:
         access: Access,
         clock: Callable[[], float],
     ) -> None:
-        self.pages = Pages(service, metrics_text, dashboard, access)
+        self.pages = Pages(service, metrics_text)
+        self.screens = Screens(service, dashboard, access)
         self.questions = Questions(service)
         self.verbs = Verbs(service, clock)
         self.ingesting = Ingesting(service)
@@ -82,7 +84,8 @@ def build_app(
     """
     access = Access(tokens, listen_host, allowed_hosts)
     streams = EventStreams(service.events)
-    handlers = Handlers(service, metrics_text, Dashboard(service, clock), access, clock)
+    dashboard = Dashboard(service, clock, asks=access.closed)
+    handlers = Handlers(service, metrics_text, dashboard, access, clock)
     app = web.Application(middlewares=[problems.problems], client_max_size=bodies.OUTCOMES_BYTES)
     for route in routes(handlers, streams, metrics_open=metrics_open, webhook=webhook):
         guarded = _guarded(access, route)
@@ -93,6 +96,7 @@ def build_app(
     app[ACCESS] = access
     app.on_response_prepare.append(_secure)
     app.on_shutdown.append(lambda _: streams.close())
+    app.cleanup_ctx.append(lambda _: dashboard.tracks.following())
     return app
 
 
@@ -101,15 +105,22 @@ def routes(
 ) -> tuple[AdminRoute, ...]:
     """The table: method, path, lowest role, handler."""
     metrics: Need = "anyone" if metrics_open else "viewer"
-    one = "/v1/deployments/{deployment}"
+    one, screen = "/v1/deployments/{deployment}", "/deployments/{deployment}"
     pages, asked, done, record = handlers.pages, handlers.questions, handlers.verbs, handlers.record
+    screens = handlers.screens
     return (
         AdminRoute("GET", "/healthz", "anyone", pages.healthz, anyhost=True),
         AdminRoute("GET", "/readyz", "anyone", pages.readyz, anyhost=True),
         AdminRoute("GET", "/metrics", metrics, pages.metrics),
-        AdminRoute("GET", "/", "anyone", pages.page),
-        AdminRoute("GET", "/static/{file}", "anyone", pages.static),
-        AdminRoute("GET", "/fragment", "viewer", pages.fragment),
+        AdminRoute("GET", "/static/{file}", "anyone", screens.static),
+        AdminRoute("GET", "/", "anyone", screens.overview),
+        AdminRoute("GET", "/audit", "anyone", screens.trail),
+        AdminRoute("GET", screen, "anyone", screens.deployment),
+        AdminRoute("GET", f"{screen}/challengers/{{version}}", "anyone", screens.challenger),
+        AdminRoute("GET", f"{screen}/inputs", "anyone", screens.inputs),
+        AdminRoute("GET", f"{screen}/outcomes", "anyone", screens.outcomes),
+        AdminRoute("GET", f"{screen}/{{verb}}", "anyone", screens.ask),
+        AdminRoute("POST", f"{screen}/{{verb}}", "operator", screens.act),
         AdminRoute("GET", "/v1/deployments", "viewer", asked.deployments),
         AdminRoute("GET", one, "viewer", asked.deployment),
         AdminRoute("GET", f"{one}/comparison", "viewer", asked.comparison),

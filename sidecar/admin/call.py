@@ -26,6 +26,6 @@ def json_answer(answer: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-def html_answer(text: str) -> web.Response:
-    """200 with a page."""
-    return web.Response(body=text.encode(errors="replace"), content_type="text/html", charset="utf-8")
+def html_answer(text: str, status: int = 200) -> web.Response:
+    """A page."""
+    return web.Response(status=status, body=text.encode(errors="replace"), content_type="text/html", charset="utf-8")

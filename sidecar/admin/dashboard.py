@@ -1,8 +1,8 @@
-"""The dashboard: a page whose moving part is rendered here and swapped in by static/dashboard.js.
+"""The dashboard's screens: asks the service for what a screen tells, and renders it.
 
-Keeps: every text that came from outside is escaped (Jinja2 autoescape); no inline script or style, nothing from another
-host; a part that the service refuses shows the refusal's sentence and the rest stands. Reads through `Service` only,
-and reads the whole audit trail at most once a minute. Called by `api`.
+Keeps: every text that came from outside is escaped; no inline script or style, nothing from another host; a part that
+the service refuses shows the refusal's sentence and the rest stands. Reads through `Service` only, and reads the whole
+audit trail at most once a minute unless a person asks. Called by `screens`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from sidecar.admin import answers, figures, overlay
+from sidecar.admin import charts
 from sidecar.admin.auth import Caller
-from sidecar.admin.lineage import LineageView, headline, lineage_view
+from sidecar.admin.deployment_view import Against, DeploymentView, asked, deployment_view, pictured, ranked
+from sidecar.admin.lineage import lineage_view
+from sidecar.admin.rendering import templates
 from sidecar.admin.service import Service
-from sidecar.errors import SidecarError
-from sidecar.records import DROP_REASONS, LEG_ERRORS
-from sidecar.reports import ComparisonReport, DriftReport, FeatureDrift, GateTable, RowSkewReport, VersionQuality
-from sidecar.standing import Alarm, AuditCheck, AuditEntry, ChallengerStatus, DeploymentStatus
+from sidecar.admin.timeline import timeline
+from sidecar.admin.tracks import Tracks
+from sidecar.errors import SidecarError, Unknown
+from sidecar.reports import ComparisonReport, ComparisonShape
+from sidecar.standing import AuditCheck, AuditEntry, DeploymentStatus
 
 _HERE = Path(__file__).parent
 _TYPES = {
@@ -30,12 +31,10 @@ _TYPES = {
     "icon.svg": "image/svg+xml",
 }
 _VERIFY_EVERY_S = 60.0
-_AUDIT_SHOWN = 12
+_AUDIT_SHOWN, _AUDIT_NEWEST = 50, 6
 _AUDIT_STEP = 500
-_PICTURES, _MOST_PICTURES = 12, 36  # quiet features beyond the first, moved ones beyond the second: a line each
-
-Against = Literal["training", "recent"]
-T = TypeVar("T")
+_WORST, _PICTURES = 6, 12
+_LABELS = 10
 
 
 class StaticFile(NamedTuple):
@@ -46,151 +45,216 @@ class StaticFile(NamedTuple):
     etag: str
 
 
-class ChallengerView(NamedTuple):
-    """A challenger's card; a text in place of a report is why there is none."""
-
-    status: ChallengerStatus
-    table: GateTable | str
-    comparison: ComparisonReport | str
-
-
-class FeatureView(NamedTuple):
-    """A feature and its picture."""
-
-    drift: FeatureDrift
-    picture: overlay.Overlay | None
-    prediction: bool
-
-
-class StoryView(NamedTuple):
-    """An alarm, and the others that it explains."""
-
-    alarm: Alarm
-    explains: tuple[Alarm, ...]
-
-
-class DeploymentView(NamedTuple):
-    """All that the page tells about one deployment. `against`: what live rows are compared with."""
-
-    status: DeploymentStatus
-    lineage: LineageView
-    alarms: tuple[StoryView, ...]
-    ended: tuple[Alarm, ...]
-    challengers: tuple[ChallengerView, ...]
-    against: Against
-    quality: tuple[VersionQuality, ...] | str
-    drift: DriftReport | str
-    skew: RowSkewReport | str
-    features: tuple[FeatureView, ...]
-    more: tuple[FeatureDrift, ...]
-
-
 class AuditView(NamedTuple):
-    """The newest entries first, and what the last verification found."""
+    """Entries, the newest first, and what the last verification found. `before`: where older ones go on, or None."""
 
     entries: tuple[AuditEntry, ...]
     check: AuditCheck | str
     checked_at: float
+    before: int | None
 
 
 class Dashboard:
-    """Asks the service and renders."""
+    """One method per screen; each gives a whole page."""
 
-    def __init__(self, service: Service, clock: Callable[[], float]) -> None:
+    def __init__(self, service: Service, clock: Callable[[], float], *, asks: bool = False) -> None:
         self._service = service
         self._clock = clock
+        self._asks = asks
+        self.tracks = Tracks(service, clock)
+        self._templates = templates()
         self._check: AuditCheck | str = "The audit trail was not verified yet."
         self._checked_at: float | None = None
         self._newest = 0
-        templates = Environment(
-            loader=FileSystemLoader(_HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=figures.in_reading_order,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        templates.filters.update(
-            number=figures.number,
-            percent=figures.percent,
-            milliseconds=figures.milliseconds,
-            duration=figures.duration,
-            moment=figures.moment,
-            digest=figures.digest,
-            headline=headline,
-            rfc3339=answers.rfc3339,
-        )
-        templates.globals.update(
-            width=overlay.WIDTH, height=overlay.HEIGHT, interval=overlay.interval, complete=answers.complete
-        )
-        templates.globals.update(LEG_ERRORS=LEG_ERRORS, DROP_REASONS=DROP_REASONS)
-        self._page = templates.get_template("page.html.j2")
-        self._fragment = templates.get_template("fragment.html.j2")
+        self._steps: dict[str, tuple[int, tuple[AuditEntry, ...]]] = {}
 
-    async def page(self, caller: Caller | None, *, asks: bool, against: Against = "training") -> str:
-        """The whole page; without a caller its frame only. `asks`: tokens are configured."""
-        inner = await self.fragment(caller, against) if caller is not None else None
-        return self._page.render(fragment=inner, asks=asks)
+    def frame(self) -> str:
+        """A page that asks for a token, and tells nothing."""
+        return self._render("frame.html.j2", None)
 
-    async def fragment(self, caller: Caller, against: Against = "training") -> str:
-        """The moving part, with buttons for those who may press them. `against`: what live rows are compared with."""
-        now = self._clock()
+    def fault(self, caller: Caller, says: str) -> str:
+        """A page with one sentence."""
+        return self._render("fault.html.j2", caller, says=says)
+
+    async def overview(self, caller: Caller) -> str:
+        """Every deployment, and the newest decisions."""
         alarms = self._service.alarms()
-        views = tuple(self._view(status, alarms, against) for status in self._service.deployments())
-        return self._fragment.render(
-            now=now,
+        views = [deployment_view(self._service, status, alarms) for status in self._service.deployments()]
+        return self._render(
+            "overview.html.j2",
+            caller,
             waits=self._service.waits(),
-            caller=caller,
-            operates=caller.may("operator"),
+            remarks=self._service.remarks(),
             deployments=views,
-            open_alarms=sum(alarm.ended is None and alarm.explained_by is None for alarm in alarms),
-            audit=await self._audit(now),
+            attention=sum(view.health.level in ("bad", "warn") for view in views),
+            audit=await self._audit(_AUDIT_NEWEST),
         )
 
-    def _view(self, status: DeploymentStatus, alarms: tuple[Alarm, ...], against: Against) -> DeploymentView:
-        name = status.name
-        mine = [alarm for alarm in alarms if alarm.deployment == name]
-        drift = _asked(lambda: self._service.drift(name, against))
-        features, more = _features(drift) if isinstance(drift, DriftReport) else ((), ())
-        return DeploymentView(
-            status=status,
-            lineage=lineage_view(status),
-            alarms=_stories([alarm for alarm in mine if alarm.ended is None]),
+    async def deployment(self, caller: Caller, name: str, done: str | None = None) -> str:
+        """What is wrong and what to do, then how it came about. `done`: what a form has just done."""
+        view = self._view(name)
+        alarms = (*(alarm for story in view.stories for alarm in (story.alarm, *story.explains)), *view.ended)
+        return self._on(
+            "deployment.html.j2",
+            caller,
+            view,
+            "overview",
+            done=done,
+            timeline=timeline(view.status, await self._transitions(view.status), alarms, self._clock()),
+            lineage=lineage_view(view.status),
+            worst=() if isinstance(view.drift, str) else pictured(view.drift, 0, _WORST)[: _WORST + 1],
+        )
+
+    def challenger(self, caller: Caller, name: str, version: str) -> str:
+        """Gates and comparison of one challenger."""
+        view = self._view(name)
+        found = next((each for each in view.challengers if each.status.version == version), None)
+        if found is None:
+            raise Unknown(f"{name} has no challenger {version!r} any more.")
+        shape = asked(lambda: self._service.comparison_shape(name, version))
+        return self._on(
+            "challenger.html.j2",
+            caller,
+            view,
+            f"challenger {version}",
+            view=found,
+            pictures=self._pictures(view.status, found.comparison, shape, version),
+            required={} if isinstance(found.table, str) else {gate.name: gate.required for gate in found.table.gates},
+        )
+
+    def inputs(self, caller: Caller, name: str, against: Against, start: int) -> str:
+        """Features, the worst first, from the `start`-th on."""
+        view = self._view(name)
+        drift = view.drift if against == "training" else asked(lambda: self._service.drift(name, against))
+        return self._on(
+            "inputs.html.j2",
+            caller,
+            view,
+            "inputs",
             against=against,
-            ended=tuple(alarm for alarm in mine if alarm.ended is not None),
-            challengers=tuple(self._challenger(name, challenger) for challenger in status.challengers),
-            quality=_asked(lambda: self._service.performance(name)),
-            drift=drift,
-            skew=_asked(lambda: self._service.row_skew(name)),
-            features=features,
-            more=more,
+            compared=drift,
+            features=() if isinstance(drift, str) else pictured(drift, start, _PICTURES),
+            rest=() if isinstance(drift, str) else ranked(drift)[start + _PICTURES :],
+            start=start,
+            following=start + _PICTURES,
+            skew=asked(lambda: self._service.row_skew(name)),
         )
 
-    def _challenger(self, name: str, challenger: ChallengerStatus) -> ChallengerView:
-        return ChallengerView(
-            challenger,
-            _asked(lambda: self._service.gates(name, challenger.version)),
-            _asked(lambda: self._service.comparison(name, challenger.version)),
+    def feature(self, caller: Caller, name: str, against: Against, feature: str) -> str:
+        """One feature: its picture, its cause, how it went."""
+        view = self._view(name)
+        drift = view.drift if against == "training" else self._service.drift(name, against)
+        if isinstance(drift, str):
+            raise Unknown(drift)
+        for found in pictured(drift, 0, len(drift.features)):
+            if found.drift.name == feature:
+                break
+        else:
+            raise Unknown(f"{name} watches no feature of that name.")
+        marks = () if found.drift.since is None else (found.drift.since,)
+        return self._on(
+            "feature.html.j2",
+            caller,
+            view,
+            "inputs",
+            against=against,
+            compared=drift,
+            feature=found,
+            went=charts.over_time(self.tracks.drift(name, feature), share=False, marks=marks),
         )
 
-    async def _audit(self, now: float) -> AuditView:
+    def outcomes(self, caller: Caller, name: str) -> str:
+        """Quality of each version on rows whose outcome is known."""
+        view = self._view(name)
+        pairs = []
+        for challenger in view.status.challengers:
+            version = challenger.version
+            pairs.append((version, asked(lambda version=version: self._service.paired(name, version))))  # type: ignore[misc]
+        return self._on(
+            "outcomes.html.j2",
+            caller,
+            view,
+            "outcomes",
+            quality=asked(lambda: self._service.performance(name)),
+            pairs=pairs,
+        )
+
+    async def trail(self, caller: Caller, before: int | None, *, verify: bool) -> str:
+        """The audit trail, the newest first. `verify`: read all of it again now."""
+        if verify:
+            self._checked_at = None
+        audit = await self._audit(_AUDIT_SHOWN, before)
+        return self._render("trail.html.j2", caller, audit=audit, before=before, verified=verify)
+
+    def confirmation(self, caller: Caller, name: str, **told: Any) -> str:
+        """What a person is about to do."""
+        return self._render("confirmation.html.j2", caller, name=name, **told)
+
+    # --- parts -----------------------------------------------------------------------------------------------
+
+    def _view(self, name: str) -> DeploymentView:
+        return deployment_view(self._service, self._service.deployment(name), self._service.alarms())
+
+    def _on(self, template: str, caller: Caller, deployment: DeploymentView, tab: str, **told: Any) -> str:
+        return self._render(template, caller, deployment=deployment, status=deployment.status, tab=tab, **told)
+
+    def _render(self, template: str, caller: Caller | None, **told: Any) -> str:
+        return self._templates.get_template(template).render(
+            caller=caller,
+            operates=caller is not None and caller.may("operator"),
+            now=self._clock(),
+            asks=self._asks,
+            **told,
+        )
+
+    def _pictures(
+        self, status: DeploymentStatus, report: ComparisonReport | str, shape: ComparisonShape | str, version: str
+    ) -> dict[str, Any]:
+        """Charts of a comparison by name; None or empty where there is nothing to draw."""
+        champion = status.champion.version
+        went = self.tracks.agreement(status.name, champion, version)
+        found: dict[str, Any] = {
+            "agreement": charts.over_time(went, share=True), "scores": None, "latency": None, "differences": ()
+        }  # fmt: skip
+        if isinstance(report, str):
+            return found
+        if not isinstance(shape, str):
+            found["differences"] = charts.differences(shape.differences)
+            one, two = report.latency_champion, report.latency_challenger
+            marks = [
+                (one.p50, "p50", "one"), (one.p99, "p99", "one"), (two.p50, "p50", "two"), (two.p99, "p99", "two")
+            ]  # fmt: skip
+            says = f"Latency of {one.n:,} paired requests, champion {champion} beside challenger {version}"
+            found["latency"] = charts.outlines(shape.latency_champion, shape.latency_challenger, marks, says)
+            found["scores"] = charts.plane(shape.scores)
+        return found
+
+    async def _transitions(self, status: DeploymentStatus) -> tuple[AuditEntry, ...]:
+        """The trail's transitions; read again only when there is a new one."""
+        known = self._steps.get(status.name)
+        if known is None or known[0] != status.generation or status.unrecorded:
+            try:
+                known = status.generation, await self._service.record.transitions(status.name)
+            except SidecarError:
+                return () if known is None else known[1]
+            self._steps[status.name] = known
+        return known[1]
+
+    async def _audit(self, shown: int, before: int | None = None) -> AuditView:
+        now = self._clock()
         try:
             if self._checked_at is None or now - self._checked_at >= _VERIFY_EVERY_S:
                 self._checked_at = now
                 self._check = await self._service.verify_audit()
                 self._newest = max(self._newest, self._check.entries)
-            entries: tuple[AuditEntry, ...] = ()
-            while True:
-                after = max(0, self._newest - _AUDIT_SHOWN)
-                entries = await self._service.audit(after, _AUDIT_STEP)
-                if not entries:
-                    break
-                self._newest = entries[-1].seq
-                if len(entries) < _AUDIT_STEP:
-                    break
+            while newer := await self._service.audit(self._newest, _AUDIT_STEP):
+                self._newest = newer[-1].seq
+            last = self._newest if before is None else min(before - 1, self._newest)
+            first = max(0, last - shown)
+            entries = await self._service.audit(first, last - first) if last > first else ()
         except SidecarError as error:
-            return AuditView((), str(error), now)
-        return AuditView(tuple(reversed(entries[-_AUDIT_SHOWN:])), self._check, self._checked_at)
+            return AuditView((), str(error), now, None)
+        return AuditView(tuple(reversed(entries)), self._check, self._checked_at, first + 1 if first else None)
 
 
 def static_file(name: str) -> StaticFile | None:
@@ -200,34 +264,3 @@ def static_file(name: str) -> StaticFile | None:
         return None
     content = (_HERE / "static" / name).read_bytes()
     return StaticFile(content, content_type, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
-
-
-def _stories(alarms: list[Alarm]) -> tuple[StoryView, ...]:
-    """One story for each alarm that nothing else explains; one whose explanation is not shown stands for itself."""
-    told = {alarm.id for alarm in alarms if alarm.explained_by is None}
-    return tuple(
-        StoryView(alarm, tuple(other for other in alarms if other.explained_by == alarm.id))
-        for alarm in alarms
-        if alarm.id in told or alarm.explained_by not in told
-    )
-
-
-def _features(report: DriftReport) -> tuple[tuple[FeatureView, ...], tuple[FeatureDrift, ...]]:
-    """The prediction first, then features by what is worst: alarm, then the proven size of the move.
-
-    Returns those with a picture, and the others: three hundred pictures would take longer to draw than to look at.
-    """
-    ranked = sorted(report.features, key=lambda f: (not f.alarm, -f.kl_lower, -(f.psi or 0.0), f.name))
-    pictures = min(max(_PICTURES, sum(feature.alarm for feature in ranked)), _MOST_PICTURES)
-    views = [FeatureView(feature, overlay.overlay(feature), prediction=False) for feature in ranked[:pictures]]
-    if report.prediction is not None:
-        views.insert(0, FeatureView(report.prediction, overlay.overlay(report.prediction), prediction=True))
-    return tuple(views), tuple(ranked[pictures:])
-
-
-def _asked(ask: Callable[[], T]) -> T | str:
-    """A report, or the sentence why there is none."""
-    try:
-        return ask()
-    except SidecarError as error:
-        return str(error)

@@ -42,14 +42,18 @@ def problem(status: int, detail: str, *, kind: str | None = None, **members: Any
     return web.Response(status=status, body=msgspec.json.encode(document), content_type=CONTENT_TYPE)
 
 
+def status_of(error: SidecarError) -> int:
+    """The HTTP status that one of our own errors becomes."""
+    return next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+
+
 def from_sidecar(error: SidecarError) -> web.Response:
     """Our own errors: their message is meant for people."""
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
     members: dict[str, Any] = {}
     if isinstance(error, Refused) and error.gates is not None:
         table = error.gates
         members = {"verdict": table.verdict, "evidence": table.evidence, "gates": table.gates}
-    return problem(status, str(error), kind=type(error).__name__.lower(), **members)
+    return problem(status_of(error), str(error), kind=type(error).__name__.lower(), **members)
 
 
 def from_http(error: web.HTTPException) -> web.Response:

@@ -13,6 +13,7 @@ from sidecar.admin.record_service import RecordService
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
+    ComparisonShape,
     DriftReport,
     GateTable,
     LabelWants,
@@ -60,6 +61,9 @@ class Service(Protocol):
 
     def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
         """A challenger beside the champion."""
+
+    def comparison_shape(self, name: str, challenger: str | None) -> ComparisonShape:
+        """The distributions behind that comparison, for its pictures."""
 
     def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
         """Live inputs and predictions against the baseline."""

@@ -36,6 +36,7 @@ from sidecar.decide.routing_table import Shadow
 from sidecar.errors import Invalid, Unavailable, Unknown
 from sidecar.reports import (
     ComparisonReport,
+    ComparisonShape,
     DriftReport,
     GateTable,
     LabelWants,
@@ -153,6 +154,11 @@ class Questions:
         """A challenger beside the champion."""
         watch = self._watch(name)
         return watch.comparisons[_challenger_of(watch, challenger)].report(self._clock())
+
+    def comparison_shape(self, name: str, challenger: str | None) -> ComparisonShape:
+        """The distributions behind a comparison."""
+        watch = self._watch(name)
+        return watch.comparisons[_challenger_of(watch, challenger)].shape()
 
     def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
         """Live against the baseline, or the last buckets against all before."""

@@ -18,9 +18,10 @@ from sidecar.observe.arrivals import Arrivals, ArrivalsDocument
 from sidecar.observe.mirrored_time import MirroredTime
 from sidecar.observe.noise_floor import NoiseCounts, NoiseDocument
 from sidecar.observe.prediction_shift import Side, SideDocument, prediction_psi
+from sidecar.observe.score_gaps import finite_cells
 from sidecar.observe.vector_gaps import VectorGaps, VectorGapsDocument
 from sidecar.records import DROP_REASONS, LEG_ERRORS, Exchange, Leg, Prediction, ShadowCounts
-from sidecar.reports import ComparisonReport, Copies, Interval, Quantiles
+from sidecar.reports import ComparisonReport, ComparisonShape, Copies, Interval, Quantiles
 from sidecar.stats.confidence import proportion_interval
 
 _FORMAT: Literal[1] = 1
@@ -226,6 +227,14 @@ class ComparisonObserver:
             noise=self._noise.report(),
             vector_difference=self._vectors.report(),
             self_test=self._says_self_test(),
+        )
+
+    def shape(self) -> ComparisonShape:
+        """The distributions behind the report."""
+        champion, challenger = (finite_cells(latency) for latency in self._latency_ms)
+        scores, differences = self._agreement.gaps.joint_cells(), self._agreement.gaps.cells()
+        return ComparisonShape(
+            scores=scores, differences=differences, latency_champion=champion, latency_challenger=challenger
         )
 
     def merge(self, other: ComparisonObserver) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from registry_client.log_histogram import INFINITE_CELL, MANTISSA_SHIFT, ZERO_CELL
+from registry_client.log_histogram import INFINITE_CELL, MANTISSA_SHIFT, ZERO_CELL, cell_bounds
 
 LIMIT = 2_048
 _MOST_COARSENING = 20
@@ -74,6 +74,15 @@ class JointGrid:
         cells = np.array(list(self._counts), dtype=np.int64)
         counts = np.array(list(self._counts.values()), dtype=np.float64)
         return _correlation(_ranks(cells[:, 0], counts), _ranks(cells[:, 1], counts), counts)
+
+    def cells(self) -> tuple[tuple[float, float, float, float, int], ...]:
+        """(champion's from, to, challenger's from, to, rows) of the cells between finite bounds, ascending."""
+        bounds = {cell: cell_bounds(cell, self._coarsening) for pair in self._counts for cell in pair}
+        return tuple(
+            (*bounds[one], *bounds[two], count)
+            for (one, two), count in sorted(self._counts.items())
+            if INFINITE_CELL not in (abs(one), abs(two))
+        )
 
     def to_document(self) -> JointDocument:
         """All counts."""

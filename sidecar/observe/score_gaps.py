@@ -12,7 +12,7 @@ import math
 import msgspec
 import numpy as np
 
-from registry_client.log_histogram import LogHistogram, LogHistogramDocument
+from registry_client.log_histogram import INFINITE_CELL, LogHistogram, LogHistogramDocument, cell_bounds
 from sidecar.observe.joint_grid import JointDocument, JointGrid
 from sidecar.reports import ScoreDifference
 
@@ -124,6 +124,16 @@ class ScoreGaps:
         bounds = (-self._max, *edges, self._max)
         return tuple((bounds[place], bounds[place + 1], counts[place]) for place in sorted(counts))
 
+    def cells(self) -> tuple[tuple[float, float, int], ...]:
+        """(from, to, rows) of the signed difference in its finest cells."""
+        self._take()
+        return finite_cells(self._signed)
+
+    def joint_cells(self) -> tuple[tuple[float, float, float, float, int], ...]:
+        """(champion's from, to, challenger's from, to, rows), finite scores only."""
+        self._take()
+        return self._joint.cells()
+
     def spearman(self) -> float | None:
         """Rank correlation, ties by their mean rank; None without rows or where one of the two never changes."""
         self._take()
@@ -151,3 +161,12 @@ class ScoreGaps:
         gaps._sum, gaps._abs_sum, gaps._max = document.sum, document.abs_sum, document.max
         gaps.missing, gaps.non_finite = document.missing, document.non_finite
         return gaps
+
+
+def finite_cells(histogram: LogHistogram) -> tuple[tuple[float, float, int], ...]:
+    """(from, to, count) of each cell between finite bounds, ascending."""
+    return tuple(
+        (*cell_bounds(cell, histogram.coarsening), count)
+        for cell, count in sorted(histogram.counts.items())
+        if abs(cell) != INFINITE_CELL
+    )

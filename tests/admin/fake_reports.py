@@ -10,6 +10,7 @@ import msgspec
 from sidecar.reports import (
     Cause,
     ComparisonReport,
+    ComparisonShape,
     Copies,
     Disagreement,
     FeatureDrift,
@@ -122,6 +123,17 @@ def comparison(text: str = "") -> ComparisonReport:
             ),
         ),
     )
+
+
+def shape() -> ComparisonShape:
+    """Scores near the diagonal, and latencies of some milliseconds."""
+    scores = tuple(
+        (i / 10, (i + 1) / 10, j / 10, (j + 1) / 10, 90 // (1 + abs(i - j))) for i in range(10) for j in range(10)
+    )
+    gaps = tuple((place / 20, (place + 1) / 20, 40 - abs(place)) for place in range(-20, 20))
+    fast = tuple((1.1**step, 1.1 ** (step + 1), 200 - abs(step - 14) * 9) for step in range(30))
+    slow = tuple((1.1**step, 1.1 ** (step + 1), 200 - abs(step - 18) * 9) for step in range(4, 34))
+    return ComparisonShape(scores=scores, differences=gaps, latency_champion=fast, latency_challenger=slow)
 
 
 def broken(text: str = "") -> FeatureDrift:

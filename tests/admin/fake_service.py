@@ -11,6 +11,7 @@ from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     Cause,
     ComparisonReport,
+    ComparisonShape,
     DriftReport,
     FeatureSkew,
     GateTable,
@@ -44,7 +45,7 @@ from sidecar.standing import (
     Transition,
 )
 from tests.admin.fake_record import FakeRecord
-from tests.admin.fake_reports import EVIDENCE, NOW, alarm, bell, broken, categorical, comparison, numeric, table
+from tests.admin.fake_reports import EVIDENCE, NOW, alarm, bell, broken, categorical, comparison, numeric, shape, table
 
 
 class FakeService:
@@ -115,6 +116,11 @@ class FakeService:
         self._named(name)
         self._against(challenger)
         return comparison(self.text)
+
+    def comparison_shape(self, name: str, challenger: str | None) -> ComparisonShape:
+        self._named(name)
+        self._against(challenger)
+        return shape()
 
     def drift(self, name: str, against: Literal["training", "recent"]) -> DriftReport:
         self._named(name)

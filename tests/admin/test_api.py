@@ -27,7 +27,13 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", "/", "anyone", None, 200),
     ("GET", "/static/dashboard.css", "anyone", None, 200),
     ("GET", "/static/dashboard.js", "anyone", None, 200),
-    ("GET", "/fragment", "viewer", None, 200),
+    ("GET", "/audit", "anyone", None, 200),
+    ("GET", "/deployments/fraud", "anyone", None, 200),
+    ("GET", "/deployments/fraud/challengers/4", "anyone", None, 200),
+    ("GET", "/deployments/fraud/inputs", "anyone", None, 200),
+    ("GET", "/deployments/fraud/outcomes", "anyone", None, 200),
+    ("GET", "/deployments/fraud/shadow", "anyone", None, 200),
+    ("POST", "/deployments/fraud/shadow", "operator", None, 400),
     ("GET", "/v1/deployments", "viewer", None, 200),
     ("GET", D, "viewer", None, 200),
     ("GET", f"{D}/comparison", "viewer", None, 200),
@@ -173,9 +179,10 @@ async def test_a_fault_shows_neither_traceback_nor_text_to_the_caller(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = FakeService()
+    client = await serve(service)
     service.raises = ZeroDivisionError("amount=1234.56")
     with caplog.at_level(logging.ERROR):
-        answer = await (await serve(service)).get(D)
+        answer = await client.get(D)
     text = await answer.text()
     assert (answer.status, answer.content_type) == (500, "application/problem+json")
     assert "1234.56" not in text

@@ -129,8 +129,8 @@ async def test_a_registry_that_is_away_is_told_with_since_when_and_how_old_its_l
     told = (await (await client.get(D, headers=bearer("viewer"))).json())["registry"]
     assert (told["reachable"], told["since"][-1], told["age_s"]) == (False, "Z", 72.5)
     assert told["says"] == "mlflow cannot be reached"
-    page = await (await client.get("/fragment", headers=bearer("viewer"))).text()
-    assert "registry unreachable since" in page
+    page = await (await client.get("/deployments/fraud", headers=bearer("viewer"))).text()
+    assert "registry is unreachable since" in page
     assert "last confirmed what is shown" in page
 
 

@@ -192,4 +192,4 @@ async def test_a_hostile_column_name_breaks_no_page_and_no_answer(stage: Stage) 
     assert HOSTILE_NAME in names
     page = await stage.text("/metrics")
     assert not [line for line in page.splitlines() if line.startswith("sidecar_fake")]
-    assert HOSTILE_NAME not in await stage.text("/fragment"), "it is escaped"
+    assert HOSTILE_NAME not in await stage.text("/deployments/fraud/inputs"), "it is escaped"

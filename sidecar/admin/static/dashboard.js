@@ -1,17 +1,15 @@
-// The dashboard's moving part: fetches /fragment every two seconds or when an event comes, and changes only those
-// nodes that differ, so that focus, scrolling, selections and open details stay. Texts are set, never parsed as HTML,
-// but for the fragment itself, which the server has escaped.
+// What the screens gain by a script: they follow what happens, links and forms carry the token, and going from one to
+// another changes only those nodes that differ, so that focus, scrolling, selections and open details stay. Without it
+// every link and form works as HTML has them. Texts are parsed as HTML only as the server has escaped them.
 "use strict";
 
 const KEY = "sidecar-token";
-const main = document.getElementById("fragment");
+const EVERY_MS = 3000;
+const main = document.getElementById("main");
 const live = document.getElementById("live");
-const act = document.getElementById("act");
 const ask = document.getElementById("ask");
-let busy = false;
-let again = false;
+let asking = null; // the request under way; another screen ends it
 let lastSuccess = null;
-let against = new URLSearchParams(location.search).get("against") === "recent" ? "recent" : "training";
 
 function headers(more) {
   const token = sessionStorage.getItem(KEY);
@@ -69,109 +67,107 @@ function become(from, to) {
   }
 }
 
-function swap(html) {
-  const parsed = new DOMParser().parseFromString(`<main>${html}</main>`, "text/html").querySelector("main");
-  for (const { name, value } of main.attributes) parsed.setAttribute(name, value);
-  become(main, parsed);
-  const alarms = Number(main.querySelector(".summary")?.dataset.alarms || 0);
-  document.title = alarms ? `(${alarms}) Sidecar` : "Sidecar";
+function swap(html, fresh) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  document.title = parsed.title;
+  become(document.querySelector(".bar nav"), parsed.querySelector(".bar nav"));
+  const theirs = parsed.getElementById("main");
+  if (fresh) {
+    attributes(main, theirs);
+    main.replaceChildren(...theirs.childNodes);
+  } else {
+    become(main, theirs);
+  }
 }
 
-async function refresh() {
-  if (busy) { again = true; return; }
-  busy = true;
+// --- going and acting --------------------------------------------------------------------------------------------
+
+// Asks for a screen and shows it. `push`: a person went there; else the same screen is brought up to date.
+async function load(url, { push = false, fresh = push, method = "GET", body } = {}) {
+  if (asking && !fresh) return;
+  asking?.abort();
+  const mine = asking = new AbortController();
+  const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(15000)]);
   try {
-    const answer = await fetch(`/fragment?against=${against}`, { headers: headers(), cache: "no-store", signal: AbortSignal.timeout(10000) });
-    if (answer.status === 401) { askToken(sessionStorage.getItem(KEY) ? "This token is not known here." : ""); return; }
-    if (!answer.ok) throw new Error((await problemOf(answer)));
-    swap(await answer.text());
+    const answer = await fetch(url, { method, body, headers: headers(), cache: "no-store", signal });
+    const type = answer.headers.get("Content-Type") || "";
+    if (answer.status === 401) { askToken("This token is not known here."); return; }
+    if (!type.startsWith("text/html")) { refuse(type.includes("json") ? (await answer.json()).detail : `The sidecar answered ${answer.status}.`); return; }
+    const text = await answer.text();
+    if (mine.signal.aborted) return;
+    swap(text, fresh);
+    if (push) {
+      // a refused form is shown in its own place and is no place to come back to
+      if (method === "GET" || answer.redirected) history.pushState(null, "", answer.url);
+      window.scrollTo(0, 0);
+      main.focus({ preventScroll: true });
+    }
+    if (document.body.hasAttribute("data-asks") && document.title === "Sidecar" && main.querySelector("[data-frame]")) {
+      askToken(sessionStorage.getItem(KEY) ? "This token is not known here." : "");
+      return;
+    }
     lastSuccess = new Date();
     show("live", "live");
   } catch (error) {
+    if (mine.signal.aborted) return;
     show("stale", lastSuccess ? `no answer since ${lastSuccess.toLocaleTimeString()}` : "no answer");
+    if (method === "POST") refuse("The sidecar did not answer: look at the audit trail whether it was done.");
   } finally {
-    busy = false;
-    if (again) { again = false; refresh(); }
+    if (asking === mine) asking = null;
   }
 }
 
-// --- acting ------------------------------------------------------------------------------------------------------
-
-async function problemOf(answer) {
-  try {
-    const problem = await answer.json();
-    const failing = (problem.gates || []).filter((gate) => gate.verdict !== "pass" && gate.verdict !== "off");
-    const names = failing.map((gate) => `${gate.name}: ${gate.verdict}`).join(", ");
-    return names ? `${problem.detail} (${names})` : problem.detail;
-  } catch {
-    return `The sidecar answered ${answer.status}.`;
+function refuse(says) {
+  const form = main.querySelector("form");
+  if (!form) return;
+  let note = form.querySelector(".refusal");
+  if (!note) {
+    note = document.createElement("p");
+    note.className = "refusal";
+    note.setAttribute("role", "alert");
+    form.prepend(note);
   }
+  note.textContent = says;
 }
 
-function call(button, reason) {
-  const { verb, deployment, challenger, champion, to, alarm, expected } = button;
-  if (verb === "acknowledge") return [`/v1/alarms/${encodeURIComponent(alarm)}/acknowledge`, { reason }];
-  if (verb === "reconcile") {
-    return [`/v1/deployments/${encodeURIComponent(deployment)}/registry/reconcile`, { take: "sidecar", expected, reason }];
-  }
-  const path = `/v1/deployments/${encodeURIComponent(deployment)}/${verb}`;
-  return verb === "promote" ? [path, { challenger, reason, expected_champion: champion }] : [path, { reason, to }];
+function refresh() {
+  if (document.hidden || ask.open || main.hasAttribute("data-still")) return;
+  load(location.href);
 }
 
-let pressed = null;
-
-main.addEventListener("click", (event) => {
-  const other = event.target.closest("button[data-against]");
-  if (!other) return;
-  against = other.dataset.against;
-  history.replaceState(null, "", against === "training" ? location.pathname : "?against=recent");
-  refresh();
-});
-
-main.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-verb]");
-  if (!button || button.disabled) return;
-  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  pressed = { ...button.dataset, key };
-  document.getElementById("act-title").textContent = button.dataset.title;
-  document.getElementById("act-confirm").textContent = button.dataset.confirm;
-  document.getElementById("act-says").replaceChildren(
-    ...button.dataset.says.split("|").map((line) => {
-      const item = document.createElement("li");
-      item.textContent = line;
-      return item;
-    }),
-  );
-  document.getElementById("act-error").hidden = true;
-  document.getElementById("act-reason").value = "";
-  act.showModal();
-  document.getElementById("act-reason").focus();
-});
-
-document.getElementById("act-cancel").addEventListener("click", () => act.close());
-
-act.querySelector("form").addEventListener("submit", async (event) => {
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || link.getAttribute("href").startsWith("#")) return;
   event.preventDefault();
-  const confirm = document.getElementById("act-confirm");
-  const error = document.getElementById("act-error");
-  const [path, body] = call(pressed, document.getElementById("act-reason").value.trim());
-  confirm.disabled = true;
-  try {
-    const answer = await fetch(path, {
-      method: "POST",
-      headers: headers({ "Content-Type": "application/json", "Idempotency-Key": pressed.key }),
-      body: JSON.stringify(body),
-    });
-    if (!answer.ok) throw new Error(await problemOf(answer));
-    act.close();
-    refresh();
-  } catch (problem) {
-    error.textContent = problem.message;
-    error.hidden = false;
-  } finally {
-    confirm.disabled = false;
-  }
+  if (link.hasAttribute("data-native")) openReport(url);
+  else load(url.href, { push: true });
 });
+
+// A report is a page of its own, with a policy of its own; its address alone would not carry the token.
+async function openReport(url) {
+  if (!sessionStorage.getItem(KEY)) { location.assign(url); return; }
+  const answer = await fetch(url, { headers: headers() });
+  if (!answer.ok) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = "decision-report.html";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const button = form.querySelector("button[type=submit]");
+  button.disabled = true;
+  load(form.action, { push: true, method: "POST", body: new URLSearchParams(new FormData(form)) })
+    .finally(() => { button.disabled = false; });
+});
+
+window.addEventListener("popstate", () => load(location.href, { fresh: true }));
 
 function askToken(says) {
   const error = document.getElementById("ask-error");
@@ -188,7 +184,7 @@ ask.querySelector("form").addEventListener("submit", () => {
   const input = document.getElementById("ask-token");
   sessionStorage.setItem(KEY, input.value.trim());
   input.value = "";
-  setTimeout(refresh, 0);
+  setTimeout(() => load(location.href, { fresh: true }), 0);
 });
 
 // --- following ---------------------------------------------------------------------------------------------------
@@ -215,7 +211,12 @@ async function follow() {
   }
 }
 
-setInterval(() => { if (!document.hidden && !ask.open) refresh(); }, 2000);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-refresh();
+setInterval(refresh, EVERY_MS);
+setInterval(() => {
+  // what was done stands there long enough to be read
+  if (main.querySelector("[data-done]")) setTimeout(() => history.replaceState(null, "", location.pathname), 10000);
+}, 11000);
+document.addEventListener("visibilitychange", refresh);
+if (document.body.hasAttribute("data-asks")) load(location.href, { fresh: true });
+else { lastSuccess = new Date(); show("live", "live"); }
 follow();
