@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from sidecar.admin.record_service import RecordService
+from sidecar.agreed import ApprovalDone, ApprovalStatus
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
@@ -88,8 +89,34 @@ class Service(Protocol):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        plan: str | None = None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
+
+    async def override(
+        self,
+        name: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+    ) -> Transition:
+        """Makes a version the champion whatever the gates say."""
+
+    def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
+        """Who agreed that a challenger may take over, and what still counts."""
+
+    async def approve(self, name: str, challenger: str, *, evidence: str, actor: str, reason: str) -> ApprovalDone:
+        """A person agrees to what the gates say."""
+
+    async def withdraw_approval(self, name: str, challenger: str, *, actor: str, reason: str) -> ApprovalDone:
+        """A person does not agree any more."""
 
     async def rollback(
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None

@@ -24,6 +24,8 @@ _COMMANDS = {
     "alarms": ("alarms:alarms_command", "What a person should know."),
     "features": ("features:features_command", "Served rows beside an offline pipeline's."),
     "promote": ("transition:promote_command", "Make a challenger the champion."),
+    "override": ("transition:override_command", "Make a version the champion past the gates."),
+    "approve": ("transition:approve_command", "Agree that a challenger may take over."),
     "rollback": ("transition:rollback_command", "Go back to the previous champion."),
     "challenger": ("shadow:challenger_command", "Set or remove a challenger."),
     "shadow": ("shadow:shadow_command", "Switch all copies of a deployment on or off."),

@@ -261,6 +261,27 @@ class AuditCheck(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """What a dry run would do."""
+
+    digest: str
+    target: str
+    rollback_to: str
+    watch_s: float = 0.0
+    verdicts: dict[str, str] = {}
+    approvals: tuple[str, ...] = ()
+
+
+class ApprovalDone(msgspec.Struct, frozen=True):
+    """What became of an approval; `audit_seq` is None where nothing changed."""
+
+    challenger: str
+    done: str
+    people: tuple[str, ...] = ()
+    needed: int = 0
+    audit_seq: int | None = None
+
+
 class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
     """A promotion or rollback that was done, or with `dry_run` would have been; `unrecorded` says what it waits for."""
 
@@ -270,6 +291,7 @@ class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "t
     audit_seq: int | None = None
     dry_run: bool = False
     unrecorded: str | None = None
+    plan: Plan | None = None
 
 
 class Reconciliation(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from sidecar.agreed import ApprovalDone, ApprovalStatus
 from sidecar.control.ingest import Ingest
 from sidecar.control.joining import Joining
 from sidecar.control.questions import Questions
@@ -57,6 +58,7 @@ class Desk(Questions):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        plan: str | None = None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
         before = self._generation(name)
@@ -70,10 +72,57 @@ class Desk(Questions):
             dry_run=dry_run,
             force=force,
             idempotency_key=idempotency_key,
+            plan=plan,
         )
         if not dry_run:
             self._announce("promote", "sidecar.promoted", done, actor, before)
         return done
+
+    async def override(
+        self,
+        name: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+    ) -> Transition:
+        """Makes a version the champion whatever the gates say."""
+        before = self._generation(name)
+        done = await self.controller.override(
+            name,
+            version,
+            actor=actor,
+            reason=reason,
+            expected_champion=expected_champion,
+            evidence=evidence,
+            dry_run=dry_run,
+            force=force,
+            idempotency_key=idempotency_key,
+            plan=plan,
+        )
+        if not dry_run:
+            self._announce("override", "sidecar.promoted", done, actor, before)
+        return done
+
+    def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
+        """Who agreed that a challenger may take over, and what still counts."""
+        return self.agreements.status(self.gates(name, challenger))
+
+    async def approve(self, name: str, challenger: str, *, evidence: str, actor: str, reason: str) -> ApprovalDone:
+        """A person agrees to what the gates say."""
+        return await self.agreements.approve(
+            lambda: self.gates(name, challenger), evidence=evidence, actor=actor, reason=reason
+        )
+
+    async def withdraw_approval(self, name: str, challenger: str, *, actor: str, reason: str) -> ApprovalDone:
+        """A person does not agree any more."""
+        return await self.agreements.withdraw(lambda: self.gates(name, challenger), actor=actor, reason=reason)
 
     async def rollback(
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None

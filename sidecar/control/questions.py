@@ -15,6 +15,7 @@ import msgspec
 from sidecar.address import Address
 from sidecar.config import Deployment, Settings
 from sidecar.config_gates import Gates
+from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
 from sidecar.control.challengers import Challengers
@@ -60,6 +61,7 @@ from sidecar.standing import (
 class Questions:
     """The asking half of `admin.service.Service`. What stands here without a value is put in when it is made."""
 
+    agreements: Agreements
     controller: Controller
     follower: AliasFollower
     challengers: Challengers
@@ -184,7 +186,10 @@ class Questions:
             lineage_limit_s=limit_s,
             lineage_age_s=self._registry.lineage_age_s(name, version),
         )
+        generation = watch.state.generation
+        evidence = self.agreements.joined(evidence, watch.deployment.gates, generation, now)
         table = judge(watch.deployment.gates, evidence, now)
+        self.agreements.seen(table, evidence, watch.deployment.gates, generation)
         self._judged[name, version] = (table.evidence, evidence, watch.deployment.gates, now)
         return table
 

@@ -42,6 +42,9 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", f"{D}/transitions/latest/report", "viewer", None, 200),
     ("GET", f"{D}/cost?from=2026-01-30T12:00:00Z&to=2026-01-31T12:00:00Z", "viewer", None, 200),
     ("POST", f"{D}/promote", "operator", PROMOTE, 200),
+    ("POST", f"{D}/override", "admin", PROMOTE, 200),
+    ("GET", f"{D}/approvals", "viewer", None, 200),
+    ("POST", f"{D}/approvals", "operator", PROMOTE | {"evidence": "sha256:e"}, 200),
     ("POST", f"{D}/rollback", "operator", {"reason": "worse"}, 409),
     ("PUT", f"{D}/challengers/5", "operator", {"url": "http://127.0.0.1:8002"}, 200),
     ("DELETE", f"{D}/challengers/4", "operator", None, 200),
@@ -65,6 +68,7 @@ MAY: dict[str, set[str]] = {
     "viewer": {"viewer", "operator", "admin"},
     "reporter": {"reporter", "operator", "admin"},
     "operator": {"operator", "admin"},
+    "admin": {"admin"},
 }
 
 
@@ -281,6 +285,15 @@ async def test_outcomes_keep_labels_numbers_and_truth_values_apart(serve: Serve)
         ("PUT", "challengers/5", b'{"fraction":NaN}'),
         ("PUT", "challengers/5", b'{"reason":5}'),
         ("PUT", "challengers/5", b'{"reason":"' + b"x" * 2001 + b'"}'),
+        ("POST", "override", b'{"challenger":"4"}'),
+        ("POST", "override", b'{"challenger":"4","reason":"broken feed","watch":true}'),
+        ("POST", "override", b'{"challenger":"4","reason":"broken feed","plan":""}'),
+        ("POST", "approvals", b"[]"),
+        ("POST", "approvals", b'{"challenger":"4","reason":"fine"}'),
+        ("POST", "approvals", b'{"challenger":"4","evidence":"sha256:e"}'),
+        ("POST", "approvals", b'{"challenger":"4","evidence":7,"reason":"fine"}'),
+        ("POST", "approvals", b'{"challenger":"4","evidence":"sha256:e","reason":"fine","withdraw":"no"}'),
+        ("POST", "approvals", b'{"challenger":"4","evidence":"sha256:e","reason":"fine","by":"bob"}'),
         ("DELETE", "challengers/4", b"null"),
         ("DELETE", "challengers/4", b'{"force":true}'),
         ("DELETE", "challengers/9", b""),

@@ -14,6 +14,7 @@ from sidecar.decide.promotion import (
     Promote,
     Rollback,
     checked_reason,
+    decide_override,
     decide_promotion,
     decide_rollback,
     decide_start,
@@ -37,6 +38,11 @@ def promote(stored: DeploymentState | None = None, judged: Any = None, **wishes:
 
 def back(stored: DeploymentState | None = None, **wishes: Any) -> Plan:
     return decide_rollback(stored or state(), Rollback(**{"actor": "bob", "reason": "worse"} | wishes), KNOWN, NOW)
+
+
+def override(stored: DeploymentState | None = None, judged: Any = None, **wishes: Any) -> Plan:
+    command = Promote(**{"challenger": "4", "actor": "eve", "reason": "the champion leaks"} | wishes)
+    return decide_override(stored or state(), command, judged, KNOWN, now=NOW)
 
 
 def test_a_promotion_moves_the_pointer_and_opens_the_watch() -> None:
@@ -182,10 +188,58 @@ def test_a_watch_ends_by_the_clock(watch_until: float | None, expected: str) -> 
 @pytest.mark.parametrize(("before", "happening"), [key for key in TRANSITIONS if key[1] != "watch_ended"])
 def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening: str) -> None:
     stored = state(watch_until=NOW + 10 if before == "watching" else None)
-    plan = promote(stored) if happening == "promote" else back(stored)
+    plan = {
+        "promote": lambda: promote(stored),
+        "automatic_promote": lambda: promote(stored, automatic=True),
+        "override": lambda: override(stored),
+        "rollback": lambda: back(stored),
+        "automatic_rollback": lambda: back(stored, harm={"test": "errors"}),
+    }[happening]()
     assert phase(plan.state, NOW) == TRANSITIONS[before, happening]  # type: ignore[index]  # parametrised
     assert plan.state.generation == stored.generation + 1
     assert plan.state.champion != stored.champion == plan.state.previous
+
+
+@pytest.mark.parametrize(("before", "happening"), [("watching", "automatic_promote"), ("steady", "automatic_rollback")])
+def test_what_is_not_in_the_table_is_refused(before: str, happening: str) -> None:
+    assert (before, happening) not in TRANSITIONS
+    stored = state(watch_until=NOW + 10 if before == "watching" else None)
+    with pytest.raises(Refused, match=f"is {before}"):
+        promote(stored, automatic=True) if happening == "automatic_promote" else back(stored, harm={})
+
+
+def test_an_override_asks_no_gate_opens_no_watch_and_keeps_what_the_gates_said() -> None:
+    refused = table(verdict="fail", gates=(gate("errors", "fail", "far too many"),))
+    plan = override(state(watch_until=NOW + 60), refused)
+    assert (plan.action, plan.state.champion, plan.state.previous) == ("override", "4", "3")
+    assert (plan.state.watch_until, plan.evidence) == (None, "sha256:e1")
+    told = json.loads(plan.details)
+    assert (told["verdict"], told["gates"][0]["verdict"]) == ("fail", "fail")
+    assert "verdict" not in json.loads(override().details)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "says"),
+    [
+        ({"reason": "too short"}, Invalid, "at least 10"),
+        ({"challenger": "3"}, Refused, "champion already"),
+        ({"challenger": "9"}, Unknown, "no version 9"),
+        ({"expected_champion": "2"}, Refused, "not 2 as expected"),
+        ({"evidence": "sha256:e1"}, Refused, "no evidence on version 4"),
+        ({"plan": "sha256:other"}, Refused, "repeat the dry run"),
+    ],
+)
+def test_an_override_is_refused(wishes: dict[str, Any], error: type[SidecarError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        override(**wishes)
+
+
+def test_a_machine_says_that_it_was_one() -> None:
+    assert json.loads(promote(automatic=True).details)["automatic"] is True
+    harm = {"test": "errors", "e": 7.5}
+    told = json.loads(back(state(watch_until=NOW + 9), harm=harm).details)
+    assert (told["automatic"], told["harm"]) == (True, harm)
+    assert "automatic" not in json.loads(promote().details)
 
 
 def test_a_first_start_stores_what_the_settings_name() -> None:
