@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sidecar.address import parse_listen, parse_url
 from sidecar.config import Deployment, Settings
@@ -38,6 +39,7 @@ def settings_faults(settings: Settings) -> Told:
     yield from _record(settings)
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
+        yield from _zone(deployment.promotion.hours.zone, (*place, "promotion", "hours", "zone"))
         yield from _approvals(deployment, settings, (*place, "gates", "approvals", "min"))
         if deployment.champion is not None:
             yield from _loop(deployment.champion.url, settings, (*place, "champion", "url"))
@@ -87,12 +89,23 @@ def _people(settings: Settings) -> Told:
             yield ("admin", "tokens", number, "name"), f"{token.name!r} is who acts by itself: give another name"
 
 
+def _zone(name: str, place: Place) -> Told:
+    if name == "UTC":
+        return
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # not found is a KeyError
+        yield place, f"{name!r} is no time zone of this machine's IANA database, such as Europe/Berlin, or UTC"
+
+
 def _approvals(deployment: Deployment, settings: Settings, place: Place) -> Told:
     gate = deployment.gates.approvals
     if not isinstance(gate, ApprovalsGate) or gate.min == 0:
         return
     people = sum(token.role in ("operator", "admin") for token in settings.admin.tokens)
-    needed = gate.min + (0 if gate.promoter_counts else 1)
+    # Where the machine promotes, nobody who agrees does.
+    alone = gate.promoter_counts or deployment.promotion.mode == "auto"
+    needed = gate.min + (0 if alone else 1)
     if people < needed:
         yield (
             place,

@@ -131,7 +131,8 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
 
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
-    there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet.
+    there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet;
+    `automation` has the machine's next steps by version, and what each waits for.
     """
 
     name: str
@@ -149,6 +150,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...] = ()
     from_registry: Following | None = None
     unrecorded: str | None = None
+    automation: Mapping[str, str] = {}
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):

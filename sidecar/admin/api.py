@@ -125,6 +125,7 @@ def routes(
         AdminRoute("POST", f"{one}/override", "admin", done.override),
         AdminRoute("GET", f"{one}/approvals", "viewer", asked.approvals),
         AdminRoute("POST", f"{one}/approvals", "operator", done.approve),
+        AdminRoute("POST", f"{one}/hold", "operator", done.hold),
         AdminRoute("POST", f"{one}/rollback", "operator", done.rollback),
         AdminRoute("PUT", f"{one}/challengers/{{version}}", "operator", done.set_challenger),
         AdminRoute("DELETE", f"{one}/challengers/{{version}}", "operator", done.remove_challenger),

@@ -53,6 +53,14 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     withdraw: bool = False
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/hold`."""
+
+    version: Version
+    held: bool
+    reason: Reason
+
+
 class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/rollback`."""
 

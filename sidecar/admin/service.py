@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from sidecar.admin.record_service import RecordService
-from sidecar.agreed import ApprovalDone, ApprovalStatus
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
@@ -122,6 +122,9 @@ class Service(Protocol):
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
     ) -> Transition:
         """Back to the previous champion, without gates."""
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        """Whether the machine may promote a version."""
 
     async def set_challenger(
         self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str

@@ -70,6 +70,14 @@ class Verbs:
             await self._service.approve(name, challenger, evidence=body.evidence, actor=actor, reason=body.reason)
         )
 
+    async def hold(self, request: web.Request) -> web.Response:
+        """Whether the machine may promote a version."""
+        body = await bodies.read_body(request, bodies.Hold)
+        done = await self._service.hold(
+            deployment_of(request), body.version, held=body.held, actor=request[CALLER].name, reason=body.reason
+        )
+        return json_answer(done)
+
     async def rollback(self, request: web.Request) -> web.Response:
         """Back, without gates."""
         body = await bodies.read_body(request, bodies.Rollback)

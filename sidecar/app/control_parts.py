@@ -32,6 +32,7 @@ from sidecar.config_versions import Challenger
 from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.desk import Desk
@@ -166,6 +167,14 @@ class Control:
         self._desk.agreements = Agreements(
             self._store, self._controller.turns, deployments=self._desk.named, clock=time.time
         )
+        self._desk.automation = Automation(
+            self._store,
+            self._controller.turns,
+            verbs=self._desk,
+            watches=self._watches.known,
+            alarms=self._alarms,
+            clock=time.time,
+        )
         self._follower = self._desk.follower = AliasFollower(
             self._parts.cached,
             self._parts.managed,
@@ -211,6 +220,7 @@ class Control:
             post=self._events.post,
             dead_letters=self._events.dead_letters,
             agreements=self._desk.agreements,
+            automation=self._desk.automation,
             head_news=HeadNews(self._store, self._announcer, time.time),
             retraining=self._events.retraining(self._watches.known, self._alarms, self._announcer, self._registry),
             rescoring=rescoring(self._watches.known, self._totals, lambda: self._settings, time.time),

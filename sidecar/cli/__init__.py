@@ -26,6 +26,8 @@ _COMMANDS = {
     "promote": ("transition:promote_command", "Make a challenger the champion."),
     "override": ("transition:override_command", "Make a version the champion past the gates."),
     "approve": ("transition:approve_command", "Agree that a challenger may take over."),
+    "hold": ("transition:hold_command", "Keep the machine from promoting a version."),
+    "release": ("transition:release_command", "Let the machine promote a version again."),
     "rollback": ("transition:rollback_command", "Go back to the previous champion."),
     "challenger": ("shadow:challenger_command", "Set or remove a challenger."),
     "shadow": ("shadow:shadow_command", "Switch all copies of a deployment on or off."),

@@ -72,6 +72,7 @@ class Deployment(msgspec.Struct, frozen=True):
     shadow_enabled: bool = True
     lineage: dict[str, dict[str, str]] = {}
     from_registry: FromRegistry | None = None
+    automation: dict[str, str] = {}
 
 
 class Deployments(msgspec.Struct, frozen=True):
@@ -279,6 +280,14 @@ class ApprovalDone(msgspec.Struct, frozen=True):
     done: str
     people: tuple[str, ...] = ()
     needed: int = 0
+    audit_seq: int | None = None
+
+
+class HoldDone(msgspec.Struct, frozen=True):
+    """Whether the machine may promote a version."""
+
+    version: str
+    done: str
     audit_seq: int | None = None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import click
 import msgspec
 
-from sidecar.cli.answers import ApprovalDone, Gates, Plan, Refusal, Transition
+from sidecar.cli.answers import ApprovalDone, Gates, HoldDone, Plan, Refusal, Transition
 from sidecar.cli.client import AdminClient, Answer, Problem, segment
 from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
 from sidecar.cli.evidence import gate_table
@@ -89,6 +89,38 @@ def approve_command(
     people = f"{len(done.people)} of {done.needed}" if done.needed else "none asked for"
     names = f": {', '.join(done.people)}" if done.people else ""
     click.echo(printable(f"{deployment}: {done.done} for {done.challenger} ({kept}); approvals {people}{names}"))
+
+
+@click.command("hold")
+@click.argument("deployment")
+@click.argument("version")
+@_reason_option
+@with_admin_api
+@as_json_option
+def hold_command(api: AdminClient, deployment: str, version: str, reason: str, as_json: bool) -> None:
+    """Keep the machine from promoting a version by itself (promotion.mode: auto). People may."""
+    _hold(api, deployment, {"version": version, "held": True, "reason": reason}, as_json)
+
+
+@click.command("release")
+@click.argument("deployment")
+@click.argument("version")
+@_reason_option
+@with_admin_api
+@as_json_option
+def release_command(api: AdminClient, deployment: str, version: str, reason: str, as_json: bool) -> None:
+    """Let the machine promote a version again, though it was held, rolled back, or champion before."""
+    _hold(api, deployment, {"version": version, "held": False, "reason": reason}, as_json)
+
+
+def _hold(api: AdminClient, deployment: str, body: Mapping[str, object], as_json: bool) -> None:
+    answer = _ask(api, f"{deployment_path(api, deployment)}/hold", body, as_json)
+    if as_json:
+        click.echo(answer.text)
+        return
+    done = answer.read_as(HoldDone)
+    kept = "nothing was changed" if done.audit_seq is None else f"audit {done.audit_seq}"
+    click.echo(printable(f"{deployment}: version {done.version} {done.done} ({kept})"))
 
 
 def _body(version: str, wishes: Mapping[str, object]) -> dict[str, object]:

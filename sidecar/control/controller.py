@@ -21,17 +21,12 @@ from sidecar.control.recording import Recording
 from sidecar.control.repeated_calls import answer_of, first_answer, receipt_of, request_of
 from sidecar.control.store import Delivery, Receipt, Store
 from sidecar.control.turns import Turns
-from sidecar.control.unattended import (
-    no_deliveries,
-    nobody_asked,
-    settled_at_once,
-    unknown_basis,
-    unknown_lineage,
-)
+from sidecar.control.unattended import no_deliveries, nobody_asked, settled_at_once, unknown_basis, unknown_lineage
 from sidecar.control.unrecorded import Transit
 from sidecar.decide.approvals import Agreed
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.evidence_record import with_record
+from sidecar.decide.harm import Harm
 from sidecar.decide.lineage import with_lineage
 from sidecar.decide.promotion import (
     Plan,
@@ -212,7 +207,7 @@ class Controller:
         to: str | None,
         force: bool,
         idempotency_key: str | None,
-        harm: Mapping[str, object] | None = None,
+        harm: Harm | None = None,
     ) -> Transition:
         """Back to the previous champion, or to another known version, without gates. `harm`: what the machine found.
 

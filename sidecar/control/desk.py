@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sidecar.agreed import ApprovalDone, ApprovalStatus
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.control.ingest import Ingest
 from sidecar.control.joining import Joining
 from sidecar.control.questions import Questions
 from sidecar.control.reconcile import Reconciler, Side
 from sidecar.control.record import Record
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import checked_reason
 from sidecar.errors import Refused
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
@@ -59,6 +60,7 @@ class Desk(Questions):
         force: bool,
         idempotency_key: str | None,
         plan: str | None = None,
+        automatic: bool = False,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
         before = self._generation(name)
@@ -73,6 +75,7 @@ class Desk(Questions):
             force=force,
             idempotency_key=idempotency_key,
             plan=plan,
+            automatic=automatic,
         )
         if not dry_run:
             self._announce("promote", "sidecar.promoted", done, actor, before)
@@ -125,12 +128,20 @@ class Desk(Questions):
         return await self.agreements.withdraw(lambda: self.gates(name, challenger), actor=actor, reason=reason)
 
     async def rollback(
-        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+        self,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        to: str | None,
+        force: bool,
+        idempotency_key: str | None,
+        harm: Harm | None = None,
     ) -> Transition:
         """Back, without gates."""
         before = self._generation(name)
         done = await self.controller.rollback(
-            name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key
+            name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key, harm=harm
         )
         self._announce("rollback", "sidecar.rolledback", done, actor, before)
         return done
@@ -213,6 +224,10 @@ class Desk(Questions):
                 await self._store.carryover.save_alarm(alarm)
                 self._alarms.saved(alarm)
         return self._alarms.acknowledged(await self.controller.acknowledge(alarm_id, actor=actor, reason=reason))
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        """Whether the machine may promote a version."""
+        return await self.automation.hold(name, version, held=held, actor=actor, reason=reason)
 
     async def set_challenger(
         self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str

@@ -18,6 +18,7 @@ from sidecar.config_gates import Gates
 from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import Decisions
@@ -62,6 +63,7 @@ class Questions:
     """The asking half of `admin.service.Service`. What stands here without a value is put in when it is made."""
 
     agreements: Agreements
+    automation: Automation
     controller: Controller
     follower: AliasFollower
     challengers: Challengers
@@ -140,6 +142,7 @@ class Questions:
             shadow_enabled=roster.enabled,
             from_registry=self.follower.status(name),
             unrecorded=self.controller.recording.unrecorded.says(name),
+            automation=self.automation.waits(name),
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)

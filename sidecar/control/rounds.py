@@ -15,6 +15,7 @@ from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.alarm_news import AlarmNews
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
@@ -75,6 +76,7 @@ class Rounds:
         head_news: HeadNews | None = None,
         dead_letters: DeadLetterOffice | None = None,
         agreements: Agreements | None = None,
+        automation: Automation | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
@@ -94,6 +96,7 @@ class Rounds:
         self._head_news = head_news
         self._dead_letters = dead_letters
         self._agreements = agreements
+        self._automation = automation
         self._keep_table = keep_table
         self._attempt = attempt
         self._record = record
@@ -119,6 +122,8 @@ class Rounds:
                 group.create_task(self._every(RETRAINING_S, "retraining", self._retraining.round))
             if self._agreements is not None:
                 group.create_task(self._every(ROUND_S, "approvals", self._agreements.end_where_gates_fail))
+            if self._automation is not None:
+                group.create_task(self._every(ROUND_S, "automation", self._automation.round))
             if self._dead_letters is not None:
                 group.create_task(self._every(DEAD_LETTERS_S, "dead letters", self._dead_letters.count))
 

@@ -244,6 +244,11 @@ class Store:
             return None
         return Receipt(row.key, row.request, msgspec.json.decode(row.document, type=Transition))
 
+    @property
+    def newest_seq(self) -> int:
+        """The number of the newest entry of the trail."""
+        return self._head.seq
+
     # --- the audit trail ----------------------------------------------------------------------------------------
 
     async def _committed(self, entry: AuditEntry) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +18,7 @@ import msgspec
 from sidecar import __version__
 from sidecar.agreed import Approval, PlanShown
 from sidecar.decide.approvals import Agreed
+from sidecar.decide.harm import Harm
 from sidecar.errors import Refused
 from sidecar.reports import GateTable
 from sidecar.standing import Action, DeploymentState, Target
@@ -49,7 +49,7 @@ class Rollback:
     reason: str
     to: str | None = None
     force: bool = False
-    harm: Mapping[str, object] | None = None
+    harm: Harm | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,8 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
     """
     reason = checked_reason(command.reason)
     watch_until = _after(state, "rollback" if command.harm is None else "automatic_rollback", now, 0.0)
+    if command.harm is not None and command.harm.generation != state.generation:
+        raise Refused(f"{state.deployment}: version {state.champion} is not what was judged; there was another step")
     version = command.to if command.to is not None else state.previous
     if version is None:
         raise Refused(
@@ -175,7 +177,9 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
         target = state.previous_target
     if target is None:
         raise Unknown(f"{state.deployment}: no address is known for version {version}; name it in the settings first")
-    facts: dict[str, object] = {} if command.harm is None else {"automatic": True, "harm": dict(command.harm)}
+    facts: dict[str, object] = {}
+    if command.harm is not None:
+        facts = {"automatic": True, "harm": msgspec.to_builtins(command.harm)}
     return Plan(
         state=moved(state, version, target, now, watch_until),
         expected_generation=state.generation,

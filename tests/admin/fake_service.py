@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sidecar.agreed import ApprovalDone, ApprovalStatus
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
@@ -186,6 +186,11 @@ class FakeService:
         self._against(challenger)
         self.calls.append((call, {"challenger": challenger, **rest}))
         return ApprovalDone(deployment=name, challenger=challenger, done=done, people=("bob",), needed=2, audit_seq=10)
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        self._named(name)
+        self.calls.append(("hold", {"version": version, "held": held, "actor": actor, "reason": reason}))
+        return HoldDone(deployment=name, version=version, done="held" if held else "released", audit_seq=11)
 
     async def rollback(self, name: str, **rest: Any) -> Transition:
         self._named(name)

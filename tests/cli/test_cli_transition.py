@@ -180,3 +180,14 @@ def test_a_refused_approval_exits_with_1(fraud: Any, sidecar: Run) -> None:
     result = sidecar("approve", "fraud", "4", "--reason", "r", "--evidence", "sha256:e1", "--json")
 
     assert (result.exit_code, result.stderr) == (1, "Gate pairs fails.\n")
+
+
+@pytest.mark.parametrize(("command", "held", "done"), [("hold", True, "held"), ("release", False, "released")])
+def test_a_version_is_held_and_released(fraud: Any, sidecar: Run, command: str, held: bool, done: str) -> None:
+    path = "/v1/deployments/fraud/hold"
+    fraud.answer(path, {"deployment": "fraud", "version": "4", "done": done, "audit_seq": 15})
+
+    result = sidecar(command, "fraud", "4", "--reason", "not before May")
+
+    assert (result.exit_code, result.stdout) == (0, f"fraud: version 4 {done} (audit 15)\n")
+    assert fraud.calls[0].body == {"version": "4", "held": held, "reason": "not before May"}

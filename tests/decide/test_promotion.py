@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sidecar import __version__
+from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import (
     TRANSITIONS,
     Plan,
@@ -25,6 +26,11 @@ from sidecar.errors import Invalid, Refused, SidecarError, Unknown
 from sidecar.reports import GateVerdict
 from sidecar.standing import DeploymentState, Target
 from tests.decide.decide_samples import KNOWN, NOW, state, table
+
+HARM = Harm(
+    champion="3", generation=5, test="errors", says="it alone fails", new_only=9, former_only=0, same=91, margin=0.001,
+    log_e=7.5, needed=5.3,
+)  # fmt: skip
 
 
 def gate(name: str, verdict: Any, detail: str) -> GateVerdict:
@@ -193,7 +199,7 @@ def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening
         "automatic_promote": lambda: promote(stored, automatic=True),
         "override": lambda: override(stored),
         "rollback": lambda: back(stored),
-        "automatic_rollback": lambda: back(stored, harm={"test": "errors"}),
+        "automatic_rollback": lambda: back(stored, harm=HARM),
     }[happening]()
     assert phase(plan.state, NOW) == TRANSITIONS[before, happening]  # type: ignore[index]  # parametrised
     assert plan.state.generation == stored.generation + 1
@@ -205,7 +211,7 @@ def test_what_is_not_in_the_table_is_refused(before: str, happening: str) -> Non
     assert (before, happening) not in TRANSITIONS
     stored = state(watch_until=NOW + 10 if before == "watching" else None)
     with pytest.raises(Refused, match=f"is {before}"):
-        promote(stored, automatic=True) if happening == "automatic_promote" else back(stored, harm={})
+        promote(stored, automatic=True) if happening == "automatic_promote" else back(stored, harm=HARM)
 
 
 def test_an_override_asks_no_gate_opens_no_watch_and_keeps_what_the_gates_said() -> None:
@@ -236,10 +242,14 @@ def test_an_override_is_refused(wishes: dict[str, Any], error: type[SidecarError
 
 def test_a_machine_says_that_it_was_one() -> None:
     assert json.loads(promote(automatic=True).details)["automatic"] is True
-    harm = {"test": "errors", "e": 7.5}
-    told = json.loads(back(state(watch_until=NOW + 9), harm=harm).details)
-    assert (told["automatic"], told["harm"]) == (True, harm)
+    told = json.loads(back(state(watch_until=NOW + 9), harm=HARM).details)
+    assert (told["automatic"], told["harm"]) == (True, msgspec.to_builtins(HARM))
     assert "automatic" not in json.loads(promote().details)
+
+
+def test_harm_that_was_found_about_another_champion_moves_nothing() -> None:
+    with pytest.raises(Refused, match="not what was judged"):
+        back(state(watch_until=NOW + 9, generation=6), harm=HARM)
 
 
 def test_a_first_start_stores_what_the_settings_name() -> None:
