@@ -16,6 +16,7 @@ from sidecar.config_admin import Admin
 from sidecar.config_comparison import Comparison, NoiseFloor, Quality
 from sidecar.config_events import Audit, EventReceiver, Retrain
 from sidecar.config_gates import Gates
+from sidecar.config_promotion import Promotion
 from sidecar.config_registry import FromRegistry, RegistrySettings
 from sidecar.config_values import (
     Bytes,
@@ -88,13 +89,6 @@ class Drift(Section):
     tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = 0.005
     exported_features: Annotated[int, Field(ge=0, le=5_000)] = 64
     name_values: bool = False
-
-
-class Promotion(Section):
-    """Who moves the pointer, and how long the new champion is watched."""
-
-    mode: Literal["manual"] = "manual"
-    watch_s: Seconds = 1800.0
 
 
 class Deployment(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from sidecar.config_values import Quantile, Seconds, Section, Share
 
@@ -75,17 +75,12 @@ class LineageGate(Section):
     require: tuple[str, ...] = Field(default=(), strict=False)
 
 
-def _none_asked_for(count: int) -> int:
-    if count:
-        raise ValueError("approvals are not recorded by this version, so asking for some would block for ever: only 0")
-    return count
-
-
 class ApprovalsGate(Section):
-    """Distinct people, none of them the promoter."""
+    """Distinct people, none of them the promoter unless `promoter_counts`."""
 
-    min: Annotated[int, AfterValidator(_none_asked_for)] = 0
+    min: Annotated[int, Field(ge=0, le=100)] = 0
     valid_s: Seconds = 86_400.0
+    promoter_counts: bool = False
 
 
 def _off(value: object) -> object:

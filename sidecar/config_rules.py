@@ -11,10 +11,12 @@ import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sidecar.address import parse_listen, parse_url
-from sidecar.config import Settings
+from sidecar.config import Deployment, Settings
 from sidecar.config_document import Place
+from sidecar.config_gates import ApprovalsGate
 from sidecar.config_registry import PLACEHOLDER, FromRegistry
 from sidecar.config_versions import Challenger, ClientTls, ShadowBounds
 
@@ -22,6 +24,8 @@ Told = Iterator[tuple[Place, str]]
 
 # Below this a worker would shed from its first request on: it needs about half of it for itself.
 LEAST_MEMORY_BYTES = 67_108_864
+# Who acts where no person does, as the audit trail has it.
+NOBODYS_NAMES = ("sidecar", "registry", "anonymous")
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 
@@ -29,11 +33,14 @@ def settings_faults(settings: Settings) -> Told:
     """Every rule, over the whole file."""
     yield from _front(settings)
     yield from _upstream(settings)
+    yield from _people(settings)
     if settings.registry is not None and settings.registry.ca_file is not None:
         yield from _authorities(settings.registry.ca_file, ("registry", "ca_file"))
     yield from _record(settings)
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
+        yield from _zone(deployment.promotion.hours.zone, (*place, "promotion", "hours", "zone"))
+        yield from _approvals(deployment, settings, (*place, "gates", "approvals", "min"))
         if deployment.champion is not None:
             yield from _loop(deployment.champion.url, settings, (*place, "champion", "url"))
             yield from _client_tls(deployment.champion.tls, (*place, "champion", "tls"))
@@ -73,6 +80,37 @@ def _from_registry(named: FromRegistry, settings: Settings, place: Place) -> Tol
         yield from _loop(named.url.replace(PLACEHOLDER, "x"), settings, (*place, "url"))
     yield from _client_tls(named.tls, (*place, "tls"))
     yield from _bounds(named.shadow, settings, (*place, "shadow"))
+
+
+def _people(settings: Settings) -> Told:
+    """The trail tells people from the machine by their names alone."""
+    for number, token in enumerate(settings.admin.tokens):
+        if token.name in NOBODYS_NAMES:
+            yield ("admin", "tokens", number, "name"), f"{token.name!r} is who acts by itself: give another name"
+
+
+def _zone(name: str, place: Place) -> Told:
+    if name == "UTC":
+        return
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # not found is a KeyError
+        yield place, f"{name!r} is no time zone of this machine's IANA database, such as Europe/Berlin, or UTC"
+
+
+def _approvals(deployment: Deployment, settings: Settings, place: Place) -> Told:
+    gate = deployment.gates.approvals
+    if not isinstance(gate, ApprovalsGate) or gate.min == 0:
+        return
+    people = sum(token.role in ("operator", "admin") for token in settings.admin.tokens)
+    # Where the machine promotes, nobody who agrees does.
+    alone = gate.promoter_counts or deployment.promotion.mode == "auto"
+    needed = gate.min + (0 if alone else 1)
+    if people < needed:
+        yield (
+            place,
+            f"needs {needed} people with tokens of their own (admin.tokens: operator or admin), there are {people}",
+        )
 
 
 def _record(settings: Settings) -> Told:

@@ -10,14 +10,15 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.agreed import PlanShown
 from sidecar.reports import AlarmKind, CauseKind, Severity
 
 # What becomes of one half of an exchange that a payload logger sent, and of what is none that concerns us.
 Ingested = Literal["joined", "waiting", "duplicate", "unknown_endpoint", "unknown_service"]
 PassedOver = Literal["unknown_service", "unknown_type", "malformed", "too_large", "busy"]
 Action = Literal[
-    "start", "promote", "rollback", "acknowledge", "reconcile", "freeze_reference", "resend_event",
-    "recommend_retraining",
+    "start", "promote", "override", "rollback", "acknowledge", "reconcile", "freeze_reference", "resend_event",
+    "recommend_retraining", "approve", "withdraw_approval", "void_approvals", "hold", "release",
 ]  # fmt: skip
 EventType = Literal[
     "sidecar.drift.detected", "sidecar.data.broken", "sidecar.prediction.shifted", "sidecar.outcome.degraded",
@@ -130,7 +131,8 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
 
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
-    there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet.
+    there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet;
+    `automation` has the machine's next steps by version, and what each waits for.
     """
 
     name: str
@@ -148,12 +150,13 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...] = ()
     from_registry: Following | None = None
     unrecorded: str | None = None
+    automation: Mapping[str, str] = {}
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
     """A promotion or rollback that was done, or with `dry_run` would have been.
 
-    `unrecorded`: a rollback that serves already and waits for the store; what to do, in a sentence.
+    `unrecorded`: a rollback that serves already and waits for the store; what to do. `plan`: what a dry run shows.
     """
 
     deployment: str
@@ -164,6 +167,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_versio
     evidence: str | None
     dry_run: bool = False
     unrecorded: str | msgspec.UnsetType = msgspec.UNSET
+    plan: PlanShown | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrozenReference(msgspec.Struct, frozen=True, kw_only=True):

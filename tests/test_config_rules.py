@@ -293,3 +293,34 @@ def test_a_challenger_of_a_call_is_checked_by_the_same_rules_without_a_line() ->
     with pytest.raises(ConfigFaults, match=r"^url: 'http://127.0.0.1:8080' is the sidecar's own listen"):
         read_challenger({"version": "5", "url": "http://127.0.0.1:8080"}, settings)
     assert read_challenger({"version": "5", "url": "http://127.0.0.1:8002"}, settings).fraction == 1.0
+
+
+def people(*names: str) -> str:
+    tokens = [f"{{name: {name}, role: operator, token_env: T}}" for name in names]
+    return f"admin: {{tokens: [{', '.join(tokens)}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "says"),
+    [
+        ((), "gates: {approvals: {min: 1}}", "needs 2 people"),
+        (("ann", "bob"), "gates: {approvals: {min: 2}}", "needs 3 people"),
+        (("ann", "bob"), "gates: {approvals: {min: 1}}", None),
+        (("ann", "bob"), "gates: {approvals: {min: 2, promoter_counts: true}}", None),
+        (("ann", "bob"), "gates: {approvals: {min: 2}}\n    promotion: {mode: auto}", None),
+        (("ann",), "gates: {approvals: {min: 2}}\n    promotion: {mode: auto}", "needs 2 people"),
+        ((), "promotion: {mode: auto, hours: {zone: Mars/Olympus}}", "no time zone"),
+        ((), "promotion: {mode: auto, hours: {zone: ../etc}}", "no time zone"),
+        ((), "promotion: {mode: auto, hours: {zone: Europe/Berlin, start: 09:00, end: 17:00}}", None),
+        ((), "promotion: {watch: {rollback: off}}", None),
+        (("sidecar",), "owner: x", "who acts by itself"),
+        (("anonymous",), "owner: x", "who acts by itself"),
+    ],
+)
+def test_people_and_hours_that_cannot_be_are_refused(
+    tmp_path: Path, names: tuple[str, ...], settings: str, says: str | None
+) -> None:
+    text = (people(*names) if names else "") + FRAUD + f"    {settings}\n"
+    faults = told(tmp_path, text)
+    assert len(faults) == (says is not None), faults
+    assert says is None or says in faults[0][2]

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.agreed import ApprovalStatus
 from sidecar.recorded import Cost, DeadLetter, DeadLetters
 from sidecar.records import DROP_REASONS, LEG_ERRORS
 from sidecar.reports import (
@@ -157,6 +158,11 @@ def reference(frozen: FrozenReference) -> Json:
 def gates(table: GateTable) -> Json:
     """`GET …/gates`."""
     return _members(table)
+
+
+def approvals(given: Iterable[ApprovalStatus]) -> Json:
+    """`GET …/approvals`."""
+    return {"items": [{**_members(each), "at": rfc3339(each.at)} for each in given]}
 
 
 def performance(versions: Iterable[VersionQuality]) -> Json:

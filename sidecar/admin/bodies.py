@@ -25,6 +25,7 @@ _READ_TIMEOUT_S = 30.0
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 MaybeReason = Annotated[str, msgspec.Meta(max_length=2000)]
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Digest = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 FeatureName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 FeatureValue = bool | int | float | Annotated[str, msgspec.Meta(max_length=1_024)] | None
@@ -32,7 +33,7 @@ RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Promote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST …/promote`."""
+    """`POST …/promote`, and `POST …/override`."""
 
     challenger: Version
     reason: Reason
@@ -40,6 +41,24 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     evidence: str | None = None
     dry_run: bool = False
     force: bool = False
+    plan: Digest | None = None
+
+
+class Approve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/approvals`; to withdraw no evidence is needed."""
+
+    challenger: Version
+    reason: Reason
+    evidence: Digest | None = None
+    withdraw: bool = False
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/hold`."""
+
+    version: Version
+    held: bool
+    reason: Reason
 
 
 class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -58,6 +58,11 @@ class Questions:
         challenger = bodies.query(request, "challenger").get("challenger")
         return json_answer(answers.gates(self._service.gates(deployment_of(request), challenger)))
 
+    async def approvals(self, request: web.Request) -> web.Response:
+        """Who agreed, and what still counts."""
+        challenger = bodies.query(request, "challenger").get("challenger")
+        return json_answer(answers.approvals(self._service.approvals(deployment_of(request), challenger)))
+
     async def champion(self, request: web.Request) -> web.Response:
         """Which version answered at a moment."""
         at = bodies.moment(bodies.query(request, "at"), "at")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from sidecar.admin.record_service import RecordService
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
@@ -92,13 +93,42 @@ class Service(Protocol):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        plan: str | None = None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
+
+    async def override(
+        self,
+        name: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+    ) -> Transition:
+        """Makes a version the champion whatever the gates say."""
+
+    def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
+        """Who agreed that a challenger may take over, and what still counts."""
+
+    async def approve(self, name: str, challenger: str, *, evidence: str, actor: str, reason: str) -> ApprovalDone:
+        """A person agrees to what the gates say."""
+
+    async def withdraw_approval(self, name: str, challenger: str, *, actor: str, reason: str) -> ApprovalDone:
+        """A person does not agree any more."""
 
     async def rollback(
         self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
     ) -> Transition:
         """Back to the previous champion, without gates."""
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        """Whether the machine may promote a version."""
 
     async def set_challenger(
         self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str

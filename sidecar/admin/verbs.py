@@ -13,6 +13,7 @@ from aiohttp import web
 from sidecar.admin import answers, bodies
 from sidecar.admin.call import CALLER, deployment_of, json_answer
 from sidecar.admin.service import Service
+from sidecar.errors import Invalid
 from sidecar.records import OfflineRow
 
 
@@ -36,6 +37,44 @@ class Verbs:
             dry_run=body.dry_run,
             force=body.force,
             idempotency_key=bodies.idempotency_key(request),
+            plan=body.plan,
+        )
+        return json_answer(done)
+
+    async def override(self, request: web.Request) -> web.Response:
+        """Past the gates."""
+        body = await bodies.read_body(request, bodies.Promote)
+        done = await self._service.override(
+            deployment_of(request),
+            body.challenger,
+            actor=request[CALLER].name,
+            reason=body.reason,
+            expected_champion=body.expected_champion,
+            evidence=body.evidence,
+            dry_run=body.dry_run,
+            force=body.force,
+            idempotency_key=bodies.idempotency_key(request),
+            plan=body.plan,
+        )
+        return json_answer(done)
+
+    async def approve(self, request: web.Request) -> web.Response:
+        """A person agrees, or does not any more."""
+        body = await bodies.read_body(request, bodies.Approve)
+        name, challenger, actor = deployment_of(request), body.challenger, request[CALLER].name
+        if body.withdraw:
+            return json_answer(await self._service.withdraw_approval(name, challenger, actor=actor, reason=body.reason))
+        if body.evidence is None:
+            raise Invalid("evidence: is required, the digest of the gate table that you have read.")
+        return json_answer(
+            await self._service.approve(name, challenger, evidence=body.evidence, actor=actor, reason=body.reason)
+        )
+
+    async def hold(self, request: web.Request) -> web.Response:
+        """Whether the machine may promote a version."""
+        body = await bodies.read_body(request, bodies.Hold)
+        done = await self._service.hold(
+            deployment_of(request), body.version, held=body.held, actor=request[CALLER].name, reason=body.reason
         )
         return json_answer(done)
 

@@ -29,8 +29,10 @@ from sidecar.app.tracing import LAST_SPANS_S, spans_of, where_in
 from sidecar.config import Settings
 from sidecar.config_file import ConfigFaults, load, read_challenger
 from sidecar.config_versions import Challenger
+from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.desk import Desk
@@ -88,6 +90,7 @@ class Control:
         # What is stored first: it says what the registry's aliases mean.
         await self._challengers.take_up()
         await self._controller.take_up()
+        await self._desk.agreements.take_up()
         await self._follower.start()
         await self._take_up()
         self._follower.is_in_force()
@@ -159,6 +162,18 @@ class Control:
             basis=self._desk.basis,
             recording=self._recording,
             stand_back=self._intake.stand_back,
+            agreed=lambda *asked: self._desk.agreements.agreed(*asked),  # noqa: PLW0108  made later
+        )
+        self._desk.agreements = Agreements(
+            self._store, self._controller.turns, deployments=self._desk.named, clock=time.time
+        )
+        self._desk.automation = Automation(
+            self._store,
+            self._controller.turns,
+            verbs=self._desk,
+            watches=self._watches.known,
+            alarms=self._alarms,
+            clock=time.time,
         )
         self._follower = self._desk.follower = AliasFollower(
             self._parts.cached,
@@ -204,6 +219,8 @@ class Control:
             origins=self._parts.origins,
             post=self._events.post,
             dead_letters=self._events.dead_letters,
+            agreements=self._desk.agreements,
+            automation=self._desk.automation,
             head_news=HeadNews(self._store, self._announcer, time.time),
             retraining=self._events.retraining(self._watches.known, self._alarms, self._announcer, self._registry),
             rescoring=rescoring(self._watches.known, self._totals, lambda: self._settings, time.time),

@@ -72,6 +72,7 @@ class Deployment(msgspec.Struct, frozen=True):
     shadow_enabled: bool = True
     lineage: dict[str, dict[str, str]] = {}
     from_registry: FromRegistry | None = None
+    automation: dict[str, str] = {}
 
 
 class Deployments(msgspec.Struct, frozen=True):
@@ -261,6 +262,35 @@ class AuditCheck(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """What a dry run would do."""
+
+    digest: str
+    target: str
+    rollback_to: str
+    watch_s: float = 0.0
+    verdicts: dict[str, str] = {}
+    approvals: tuple[str, ...] = ()
+
+
+class ApprovalDone(msgspec.Struct, frozen=True):
+    """What became of an approval; `audit_seq` is None where nothing changed."""
+
+    challenger: str
+    done: str
+    people: tuple[str, ...] = ()
+    needed: int = 0
+    audit_seq: int | None = None
+
+
+class HoldDone(msgspec.Struct, frozen=True):
+    """Whether the machine may promote a version."""
+
+    version: str
+    done: str
+    audit_seq: int | None = None
+
+
 class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):
     """A promotion or rollback that was done, or with `dry_run` would have been; `unrecorded` says what it waits for."""
 
@@ -270,6 +300,7 @@ class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "t
     audit_seq: int | None = None
     dry_run: bool = False
     unrecorded: str | None = None
+    plan: Plan | None = None
 
 
 class Reconciliation(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):

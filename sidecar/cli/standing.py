@@ -89,4 +89,5 @@ def _remarks(deployment: Deployment) -> str | None:
     elif deployment.registry.reachable is False:
         says = deployment.registry.says or "the registry does not answer"
         remarks.append(says if deployment.registry.since is None else f"{says} (since {deployment.registry.since})")
+    remarks += [f"{version}: {says}" for version, says in deployment.automation.items()]
     return "; ".join(remarks) or None

@@ -1,8 +1,8 @@
-"""The verbs that change what stands: start, promote, roll back, acknowledge.
+"""The verbs that change what stands: start, promote, override, roll back, acknowledge.
 
 Keeps: one verb at a time for each deployment; read, judge, decide, probe, commit state and audit entry at once, then
-publish the routing table, then wake the outbox (`turns` has the order). A rollback asks neither gates nor registry,
-and is done whatever the disk says (`recording`).
+publish the routing table, then wake the outbox (`turns` has the order). An override asks no gate; a rollback asks
+neither gates nor registry, and is done whatever the disk says (`recording`).
 Does not: judge or decide (`decide` does), speak HTTP, probe or send by itself: those callables are handed in.
 Called by: the service that the admin API sees; `start` by control's composition root.
 """
@@ -10,19 +10,23 @@ Called by: the service that the admin API sees; `start` by control's composition
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from sidecar.config import Deployment
+from sidecar.control.probe import probed
 from sidecar.control.recording import Recording
+from sidecar.control.repeated_calls import answer_of, first_answer, receipt_of, request_of
 from sidecar.control.store import Delivery, Receipt, Store
 from sidecar.control.turns import Turns
+from sidecar.control.unattended import no_deliveries, nobody_asked, settled_at_once, unknown_basis, unknown_lineage
 from sidecar.control.unrecorded import Transit
+from sidecar.decide.approvals import Agreed
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.evidence_record import with_record
+from sidecar.decide.harm import Harm
 from sidecar.decide.lineage import with_lineage
 from sidecar.decide.promotion import (
     Plan,
@@ -30,38 +34,15 @@ from sidecar.decide.promotion import (
     Rollback,
     candidate,
     checked_reason,
+    decide_override,
     decide_promotion,
     decide_rollback,
     decide_start,
 )
 from sidecar.decide.routing import targets
-from sidecar.errors import Invalid, Refused, Unavailable, Unknown
+from sidecar.errors import SidecarError, Unavailable, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
-
-_LONGEST_KEY = 255
-
-
-def no_deliveries(plan: Plan) -> tuple[Delivery, ...]:
-    """Nobody has to be told."""
-    del plan
-    return ()
-
-
-def unknown_lineage(name: str, version: str) -> Mapping[str, str]:
-    """No registry says anything."""
-    del name, version
-    return {}
-
-
-def unknown_basis(table: GateTable) -> Mapping[str, Any]:
-    """Nobody has kept what the table was made from."""
-    del table
-    return {}
-
-
-async def settled_at_once() -> None:
-    """Nobody has to be waited for."""
 
 
 class Controller:
@@ -80,6 +61,7 @@ class Controller:
         lineage: (deployment, version) -> the registry's fields, as last known, for the audit entry.
         wake: there is something in the outbox.
         basis: what a table was just judged on (`decide.evidence_record`), for the audit entry.
+        agreed: what a table that was just judged stands on, who agreed, and what evidence of this digest stood on.
         recording: the way into the store, by default straight.
         stand_back: whoever keeps the event loop busy gives way for a moment; what `publish` sends ends it.
     """
@@ -98,6 +80,7 @@ class Controller:
         wake: Callable[[], None] = lambda: None,
         lineage: Callable[[str, str], Mapping[str, str]] = unknown_lineage,
         basis: Callable[[GateTable], Mapping[str, Any]] = unknown_basis,
+        agreed: Callable[[GateTable, str | None], Agreed | None] = nobody_asked,
         recording: Recording | None = None,
         stand_back: Callable[[], None] = lambda: None,
     ) -> None:
@@ -112,6 +95,7 @@ class Controller:
         self._wake = wake
         self._lineage = lineage
         self._basis = basis
+        self._agreed = agreed
         self.recording = recording or Recording(store, clock)
         self._stand_back = stand_back
 
@@ -146,55 +130,102 @@ class Controller:
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        plan: str | None = None,
+        automatic: bool = False,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes and it answers its probe.
 
         Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
         """
-        command = Promote(challenger, actor, checked_reason(reason), expected_champion, evidence, force)
+        text = checked_reason(reason)
+        command = Promote(challenger, actor, text, expected_champion, evidence, force, plan, automatic)
         deployment = self._deployment(name)
-        request = _request("promote", name, msgspec.to_builtins(command))
+        request = request_of("promote", name, command)
         async with self.turns.of(name):
             self._stand_back()
-            first = None if dry_run else await self._first_answer(idempotency_key, request)
+            first = None if dry_run else await first_answer(self.recording, self._store, idempotency_key, request)
             if first is not None:
                 return first
             await self.recording.catch_up(name)
             state, known = self._state(name), targets(deployment)
             candidate(state, command, known)
             table = self._gate_table(name, challenger)
-            watch_s = deployment.promotion.watch_s
-            plan = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s)
-            plan = dataclasses.replace(plan, details=with_record(plan.details, self._basis(table)))
-            await self._probed(plan.target, plan.to_version, force=force)
+            watch_s, agreed = deployment.promotion.watch_s, self._agreed(table, evidence)
+            decided = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
+            decided = dataclasses.replace(decided, details=with_record(decided.details, self._basis(table)))
+            await probed(self._probe, decided.target, decided.to_version, force=force)
             # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
-            seen_again = dataclasses.replace(command, evidence=None)
+            seen_again = dataclasses.replace(command, evidence=None, plan=None)
             latest = self._gate_table(name, challenger)
-            decide_promotion(state, seen_again, latest, known, now=self._clock(), watch_s=watch_s)
-            if dry_run:
-                return msgspec.structs.replace(_transition(plan), dry_run=True)
-            return await self._commit(plan, idempotency_key, request)
+            agreed = self._agreed(latest, None)
+            decide_promotion(state, seen_again, latest, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
+            return await self._told_or_done(decided, request, idempotency_key, dry_run=dry_run)
+
+    async def override(
+        self,
+        name: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+    ) -> Transition:
+        """Makes a version the champion whatever the gates say; what they say is kept with it. Raises as `promote`."""
+        command = Promote(version, actor, checked_reason(reason), expected_champion, evidence, force, plan)
+        deployment = self._deployment(name)
+        request = request_of("override", name, command)
+        async with self.turns.of(name):
+            self._stand_back()
+            first = None if dry_run else await first_answer(self.recording, self._store, idempotency_key, request)
+            if first is not None:
+                return first
+            await self.recording.catch_up(name)
+            state, known = self._state(name), targets(deployment)
+            candidate(state, command, known)
+            try:
+                table = self._gate_table(name, version)
+            except SidecarError:  # nothing is known of it: that is no reason to hold up an override
+                table = None
+            agreed = None if table is None else self._agreed(table, evidence)
+            decided = decide_override(state, command, table, known, now=self._clock(), agreed=agreed)
+            basis = {} if table is None else self._basis(table)
+            decided = dataclasses.replace(decided, details=with_record(decided.details, basis))
+            await probed(self._probe, decided.target, decided.to_version, force=force)
+            return await self._told_or_done(decided, request, idempotency_key, dry_run=dry_run)
 
     async def rollback(
-        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+        self,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        to: str | None,
+        force: bool,
+        idempotency_key: str | None,
+        harm: Harm | None = None,
     ) -> Transition:
-        """Back to the previous champion, or to another known version, without gates.
+        """Back to the previous champion, or to another known version, without gates. `harm`: what the machine found.
 
         Where the store cannot be written it is done all the same, and its answer says so.
         """
-        command = Rollback(actor, checked_reason(reason), to, force)
+        command = Rollback(actor, checked_reason(reason), to, force, harm)
         deployment = self._deployment(name)
-        request = _request("rollback", name, msgspec.to_builtins(command))
+        request = request_of("rollback", name, command)
         async with self.turns.of(name):
             self._stand_back()
             try:
-                first = await self._first_answer(idempotency_key, request)
+                first = await first_answer(self.recording, self._store, idempotency_key, request)
             except Unavailable:
                 first = None
             if first is not None:
                 return first
             plan = decide_rollback(self._state(name), command, targets(deployment), self._clock())
-            await self._probed(plan.target, plan.to_version, force=force)
+            await probed(self._probe, plan.target, plan.to_version, force=force)
             return await self._commit(plan, idempotency_key, request)
 
     async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
@@ -267,38 +298,22 @@ class Controller:
             raise Unknown(f"deployment {name!r} was not started yet")
         return self.states[name]
 
-    async def _first_answer(self, key: str | None, request: str) -> Transition | None:
-        if key is None:
-            return None
-        if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
-            raise Invalid(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
-        receipt = self.recording.unrecorded.receipt(key) or await self._store.receipt(key)
-        if receipt is None:
-            return None
-        if receipt.request != request:
-            raise Refused("this Idempotency-Key was used for another call: send a new key with a new call")
-        return receipt.transition
-
-    async def _probed(self, target: Target, version: str, *, force: bool) -> None:
-        if force:
-            return
-        says = await self._probe(target)
-        if says is not None:
-            raise Refused(
-                f"version {version} at {target.url} does not answer ({says}): start it and repeat, or force the call"
-            )
+    async def _told_or_done(self, plan: Plan, request: str, key: str | None, *, dry_run: bool) -> Transition:
+        if not dry_run:
+            return await self._commit(plan, key, request)
+        told = msgspec.structs.replace(answer_of(plan), dry_run=True)
+        return told if plan.shown is None else msgspec.structs.replace(told, plan=plan.shown)
 
     async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
         self._stand_back()  # once more: the probe took its time
-        receipt = None if key is None else Receipt(key, request, _transition(plan))
-        return await self.turns.to_its_end(self._carry_out(plan, receipt))
+        return await self.turns.to_its_end(self._carry_out(plan, receipt_of(plan, key, request)))
 
     async def _carry_out(self, plan: Plan, receipt: Receipt | None) -> Transition:
         seq = await self._write(plan, receipt)
         await self.turns.publish()
         await self.recording.replenish()
         self._wake()
-        done = msgspec.structs.replace(_transition(plan), audit_seq=seq)
+        done = msgspec.structs.replace(answer_of(plan), audit_seq=seq)
         says = self.recording.unrecorded.says(plan.state.deployment) if seq is None else None
         return done if says is None else msgspec.structs.replace(done, unrecorded=says)
 
@@ -328,19 +343,3 @@ class Controller:
         seq = await write(transit)
         self.states[plan.state.deployment] = plan.state
         return seq
-
-
-def _transition(plan: Plan) -> Transition:
-    return Transition(
-        deployment=plan.state.deployment,
-        from_version=plan.from_version,
-        to_version=plan.to_version,
-        generation=plan.state.generation,
-        audit_seq=None,
-        evidence=plan.evidence,
-    )
-
-
-def _request(verb: str, deployment: str, command: object) -> str:
-    text = msgspec.json.encode([verb, deployment, command], order="deterministic")
-    return hashlib.sha256(text).hexdigest()

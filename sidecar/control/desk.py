@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.control.ingest import Ingest
 from sidecar.control.joining import Joining
 from sidecar.control.questions import Questions
 from sidecar.control.reconcile import Reconciler, Side
 from sidecar.control.record import Record
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import checked_reason
 from sidecar.errors import Refused
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
@@ -57,6 +59,8 @@ class Desk(Questions):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        plan: str | None = None,
+        automatic: bool = False,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
         before = self._generation(name)
@@ -70,18 +74,74 @@ class Desk(Questions):
             dry_run=dry_run,
             force=force,
             idempotency_key=idempotency_key,
+            plan=plan,
+            automatic=automatic,
         )
         if not dry_run:
             self._announce("promote", "sidecar.promoted", done, actor, before)
         return done
 
+    async def override(
+        self,
+        name: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+    ) -> Transition:
+        """Makes a version the champion whatever the gates say."""
+        before = self._generation(name)
+        done = await self.controller.override(
+            name,
+            version,
+            actor=actor,
+            reason=reason,
+            expected_champion=expected_champion,
+            evidence=evidence,
+            dry_run=dry_run,
+            force=force,
+            idempotency_key=idempotency_key,
+            plan=plan,
+        )
+        if not dry_run:
+            self._announce("override", "sidecar.promoted", done, actor, before)
+        return done
+
+    def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
+        """Who agreed that a challenger may take over, and what still counts."""
+        return self.agreements.status(self.gates(name, challenger))
+
+    async def approve(self, name: str, challenger: str, *, evidence: str, actor: str, reason: str) -> ApprovalDone:
+        """A person agrees to what the gates say."""
+        return await self.agreements.approve(
+            lambda: self.gates(name, challenger), evidence=evidence, actor=actor, reason=reason
+        )
+
+    async def withdraw_approval(self, name: str, challenger: str, *, actor: str, reason: str) -> ApprovalDone:
+        """A person does not agree any more."""
+        return await self.agreements.withdraw(lambda: self.gates(name, challenger), actor=actor, reason=reason)
+
     async def rollback(
-        self, name: str, *, actor: str, reason: str, to: str | None, force: bool, idempotency_key: str | None
+        self,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        to: str | None,
+        force: bool,
+        idempotency_key: str | None,
+        harm: Harm | None = None,
     ) -> Transition:
         """Back, without gates."""
         before = self._generation(name)
         done = await self.controller.rollback(
-            name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key
+            name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key, harm=harm
         )
         self._announce("rollback", "sidecar.rolledback", done, actor, before)
         return done
@@ -164,6 +224,10 @@ class Desk(Questions):
                 await self._store.carryover.save_alarm(alarm)
                 self._alarms.saved(alarm)
         return self._alarms.acknowledged(await self.controller.acknowledge(alarm_id, actor=actor, reason=reason))
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        """Whether the machine may promote a version."""
+        return await self.automation.hold(name, version, held=held, actor=actor, reason=reason)
 
     async def set_challenger(
         self, name: str, version: str, changes: Mapping[str, object], *, actor: str, reason: str

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 
 from sidecar.address import parse_url
 from sidecar.decide.routing_table import Trust
+from sidecar.errors import Refused
 from sidecar.standing import Target
 
 _PROBE_S = 3.0
@@ -46,3 +48,16 @@ def _context(trust: Trust) -> ssl.SSLContext:
     if trust.cert_file:
         context.load_cert_chain(trust.cert_file, trust.key_file)
     return context
+
+
+async def probed(
+    probe: Callable[[Target], Awaitable[str | None]], target: Target, version: str, *, force: bool
+) -> None:
+    """Refused where the target does not answer, unless the call is forced."""
+    if force:
+        return
+    says = await probe(target)
+    if says is not None:
+        raise Refused(
+            f"version {version} at {target.url} does not answer ({says}): start it and repeat, or force the call"
+        )

@@ -15,8 +15,10 @@ import msgspec
 from sidecar.address import Address
 from sidecar.config import Deployment, Settings
 from sidecar.config_gates import Gates
+from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.decisions import Decisions
@@ -61,6 +63,8 @@ from sidecar.standing import (
 class Questions:
     """The asking half of `admin.service.Service`. What stands here without a value is put in when it is made."""
 
+    agreements: Agreements
+    automation: Automation
     controller: Controller
     follower: AliasFollower
     challengers: Challengers
@@ -139,6 +143,7 @@ class Questions:
             shadow_enabled=roster.enabled,
             from_registry=self.follower.status(name),
             unrecorded=self.controller.recording.unrecorded.says(name),
+            automation=self.automation.waits(name),
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)
@@ -190,7 +195,10 @@ class Questions:
             lineage_limit_s=limit_s,
             lineage_age_s=self._registry.lineage_age_s(name, version),
         )
+        generation = watch.state.generation
+        evidence = self.agreements.joined(evidence, watch.deployment.gates, generation, now)
         table = judge(watch.deployment.gates, evidence, now)
+        self.agreements.seen(table, evidence, watch.deployment.gates, generation)
         self._judged[name, version] = (table.evidence, evidence, watch.deployment.gates, now)
         return table
 

@@ -11,9 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from sidecar.config import Deployment
+from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.alarm_news import AlarmNews
 from sidecar.control.announcer import Announcer
+from sidecar.control.automation import Automation
 from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
@@ -73,6 +75,8 @@ class Rounds:
         post: EventPost | None = None,
         head_news: HeadNews | None = None,
         dead_letters: DeadLetterOffice | None = None,
+        agreements: Agreements | None = None,
+        automation: Automation | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
@@ -91,6 +95,8 @@ class Rounds:
         self._post = post
         self._head_news = head_news
         self._dead_letters = dead_letters
+        self._agreements = agreements
+        self._automation = automation
         self._keep_table = keep_table
         self._attempt = attempt
         self._record = record
@@ -114,6 +120,10 @@ class Rounds:
                 group.create_task(self._every(NOISE_FLOOR_S, "noise floor", self._noise_floor.round))
             if self._retraining is not None:
                 group.create_task(self._every(RETRAINING_S, "retraining", self._retraining.round))
+            if self._agreements is not None:
+                group.create_task(self._every(ROUND_S, "approvals", self._agreements.end_where_gates_fail))
+            if self._automation is not None:
+                group.create_task(self._every(ROUND_S, "automation", self._automation.round))
             if self._dead_letters is not None:
                 group.create_task(self._every(DEAD_LETTERS_S, "dead letters", self._dead_letters.count))
 

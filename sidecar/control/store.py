@@ -11,7 +11,7 @@ Called by: `controller`, `challengers`, `outbox`, and control's composition root
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -244,6 +244,11 @@ class Store:
             return None
         return Receipt(row.key, row.request, msgspec.json.decode(row.document, type=Transition))
 
+    @property
+    def newest_seq(self) -> int:
+        """The number of the newest entry of the trail."""
+        return self._head.seq
+
     # --- the audit trail ----------------------------------------------------------------------------------------
 
     async def _committed(self, entry: AuditEntry) -> None:
@@ -281,6 +286,11 @@ class Store:
         """Every entry that set a deployment's champion, oldest first."""
         moved = (schema.audit.c.deployment == deployment) & schema.audit.c.action.in_(TRANSITIONS)
         return await self._told(select(schema.audit).where(moved).order_by(schema.audit.c.seq))
+
+    async def entries_of(self, actions: Collection[str]) -> tuple[AuditEntry, ...]:
+        """Every entry of these actions, of all deployments, oldest first."""
+        done = schema.audit.c.action.in_(list(actions))
+        return await self._told(select(schema.audit).where(done).order_by(schema.audit.c.seq))
 
     async def newest(self, deployment: str, action: str) -> AuditEntry | None:
         """The newest entry of an action on a deployment; StoreError for one that was made unreadable."""

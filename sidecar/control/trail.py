@@ -31,7 +31,7 @@ from sidecar.standing import AuditCheck, AuditEntry, DeploymentState
 
 DATABASE_FILE = "sidecar.db"
 HEAD_FILE = "audit-head.json"
-TRANSITIONS = ("start", "promote", "rollback")
+TRANSITIONS = ("start", "promote", "override", "rollback")
 
 # A sidecar that runs writes the head within milliseconds after an entry: look again before calling it a crash.
 _LOOKS, _BETWEEN_LOOKS_S = 10, 0.02

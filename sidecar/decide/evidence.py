@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.agreed import Approval
 from sidecar.config_gates import Gates
 from sidecar.reports import ComparisonReport, GateVerdict, PairedQuality, Verdict
 from sidecar.standing import Alarm
@@ -32,6 +33,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         open_alarms: of this deployment; others are ignored.
         lineage: the challenger's registry fields; None where the registry has not told yet, or there is none.
         lineage_limit_s, lineage_age_s: the same of the registry's word on the challenger.
+        approvals: that count, one a person.
     """
 
     deployment: str
@@ -47,6 +49,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     baseline_age_s: float | None = None
     lineage_limit_s: float | None = None
     lineage_age_s: float | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 def digest(evidence: Evidence, settings: Gates, verdict: Verdict, gates: tuple[GateVerdict, ...]) -> str:

@@ -24,7 +24,7 @@ from sidecar.decide.lineage import missing
 from sidecar.reports import GateTable
 
 # Grows when the same counts may give another verdict.
-FORMULAS = "sidecar-gates/1"
+FORMULAS = "sidecar-gates/2"
 
 
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):

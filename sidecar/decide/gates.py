@@ -14,6 +14,7 @@ from typing import Any
 
 from sidecar.config_gates import Gates
 from sidecar.decide import quality_gates, traffic_gates
+from sidecar.decide.approvals import approvals
 from sidecar.decide.evidence import Evidence, digest
 from sidecar.decide.finding import Finding
 from sidecar.reports import GateTable, GateVerdict, Verdict
@@ -30,7 +31,7 @@ GATES: Mapping[str, Callable[[Any, Evidence, float], Finding]] = {
     "outcome": quality_gates.outcome,
     "inputs": quality_gates.inputs,
     "lineage": quality_gates.lineage,
-    "approvals": quality_gates.approvals,
+    "approvals": approvals,
 }
 
 

@@ -1,84 +1,54 @@
-"""Promotion and rollback: which transition is allowed, and the state that it leads to.
+"""Promotion, override and rollback: which transition is allowed, and the state that it leads to.
 
 Keeps: one champion at any time, always a version with a known address; a promotion needs a passing gate table about
-the very pair that it moves; a rollback needs no gates and is a new step forward in time; `generation` grows by one.
+the very pair that it moves, and the approvals that were asked for; an override and a rollback need no gates; each is a
+new step forward in time; `generation` grows by one. The machine promotes outside a watch and rolls back inside one.
 Does not: probe, write, publish, or know the clock: the controller hands in `now` and carries the plan out.
 Called by: `control/controller`. The phases stand in TRANSITIONS and are drawn in docs/promotion.md.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
-from sidecar import __version__
+from sidecar.decide.approvals import Agreed, lacking
+from sidecar.decide.grounds import other_grounds
+from sidecar.decide.plan import Plan, Promote, Rollback, details_of, moved, step_forward
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Action, DeploymentState, Target
+from sidecar.standing import DeploymentState, Target
+
+__all__ = ["Plan", "Promote", "Rollback"]
 
 Phase = Literal["steady", "watching"]
-Happening = Literal["promote", "rollback", "watch_ended"]
+Happening = Literal["promote", "override", "rollback", "automatic_promote", "automatic_rollback", "watch_ended"]
 
-# What is not in the table does not happen: a steady deployment has no watch that could end.
+# What is not in the table does not happen: a steady deployment has no watch that could end, and none in which harm
+# could be found; while one is open, the machine promotes nothing.
 TRANSITIONS: Mapping[tuple[Phase, Happening], Phase] = {
     ("steady", "promote"): "watching",
+    ("steady", "automatic_promote"): "watching",
+    ("steady", "override"): "steady",
     ("steady", "rollback"): "steady",
     ("watching", "promote"): "watching",
+    ("watching", "override"): "steady",
     ("watching", "rollback"): "steady",
+    ("watching", "automatic_rollback"): "steady",
     ("watching", "watch_ended"): "steady",
 }
 
+# Who acts where nobody called. No token may have this name.
+MACHINE = "sidecar"
 SHORTEST_REASON, LONGEST_REASON = 3, 500
+SHORTEST_OVERRIDE_REASON = 10
 # Control characters, halves of surrogate pairs, line and paragraph ends.
 _UNFIT_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 # Marks that reorder what a reader sees of an audit entry (Unicode UAX 9).
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """A person's or program's wish. `expected_champion` and `evidence` are compared where given."""
-
-    challenger: str
-    actor: str
-    reason: str
-    expected_champion: str | None = None
-    evidence: str | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """Back to `to`, by default the previous champion."""
-
-    actor: str
-    reason: str
-    to: str | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A transition that is allowed: the new state, where it leads, and what the audit entry tells.
-
-    `details` is canonical JSON: gate table, target, force, software version.
-    """
-
-    state: DeploymentState
-    expected_generation: int
-    action: Action
-    from_version: str
-    to_version: str
-    target: Target
-    actor: str
-    reason: str
-    evidence: str | None
-    details: str
 
 
 def phase(state: DeploymentState, now: float) -> Phase:
@@ -123,8 +93,12 @@ def decide_promotion(
     *,
     now: float,
     watch_s: float,
+    agreed: Agreed | None = None,
 ) -> Plan:
-    """The plan that makes the challenger the champion, or Refused (with the gate table), Unknown, Invalid."""
+    """The plan that makes the challenger the champion, or Refused (with the gate table), Unknown, Invalid.
+
+    `agreed`: what the table stands on, and who agreed to that; None where nobody knows, and nobody has to agree.
+    """
     reason = checked_reason(command.reason)
     target = candidate(state, command, known)
     if (table.deployment, table.champion, table.challenger) != (state.deployment, state.champion, command.challenger):
@@ -135,29 +109,62 @@ def decide_promotion(
         )
     if table.verdict != "pass":
         raise Refused(_blocked(table), table)
-    if command.evidence is not None and command.evidence != table.evidence:
-        raise Refused("the evidence has changed since it was looked at: read the gates again and repeat", table)
-    details = {"gates": msgspec.to_builtins(table.gates), "verdict": table.verdict}
-    return Plan(
-        state=_moved(state, command.challenger, target, now, _after(state, "promote", now, watch_s)),
-        expected_generation=state.generation,
-        action="promote",
-        from_version=state.champion,
-        to_version=command.challenger,
-        target=target,
-        actor=command.actor,
-        reason=reason,
-        evidence=table.evidence,
-        details=_details(details, target, force=command.force),
-    )
+    _same_evidence(command, table, agreed)
+    short = None if agreed is None else lacking(agreed, command.actor)
+    if short is not None:
+        raise Refused(f"version {table.challenger} may not be promoted: {short}", table)
+    watch_until = _after(state, "automatic_promote" if command.automatic else "promote", now, watch_s)
+    return step_forward(state, command, "promote", reason, target, table, agreed, now, watch_s, watch_until)
+
+
+def decide_override(
+    state: DeploymentState,
+    command: Promote,
+    table: GateTable | None,
+    known: Mapping[str, Target],
+    *,
+    now: float,
+    agreed: Agreed | None = None,
+) -> Plan:
+    """The plan that makes a version the champion whatever the gates say; `table` is kept with it where there is one.
+
+    It opens no watch: who overrides has decided. Raises Refused, Unknown, Invalid.
+    """
+    reason = checked_reason(command.reason)
+    if len(reason) < SHORTEST_OVERRIDE_REASON:
+        raise Invalid(f"the reason of an override has at least {SHORTEST_OVERRIDE_REASON} characters: say why")
+    target = candidate(state, command, known)
+    if table is not None:
+        _same_evidence(command, table, agreed)
+    elif command.evidence is not None:
+        raise Refused(f"there is no evidence on version {command.challenger}: leave it out, or look again")
+    watch_until = _after(state, "override", now, 0.0)
+    return step_forward(state, command, "override", reason, target, table, agreed, now, 0.0, watch_until)
+
+
+def _same_evidence(command: Promote, table: GateTable, agreed: Agreed | None) -> None:
+    """Refused unless the caller's evidence, where given, says what the present one says; more traffic is the same."""
+    if command.evidence is None or command.evidence == table.evidence:
+        return
+    says = "nobody knows that evidence here"
+    if agreed is not None and agreed.reviewed is not None:
+        differs = other_grounds(agreed.reviewed, agreed.grounds)
+        if differs is None:
+            return
+        says = differs
+    raise Refused(f"the evidence has changed since it was looked at ({says}): read the gates again and repeat", table)
 
 
 def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[str, Target], now: float) -> Plan:
     """The plan that goes back, without gates. The champion that is left becomes `previous`, so it can be undone.
 
-    Raises Refused when there is nothing to go back to, Unknown for a version without a known address, Invalid.
+    Raises Refused when there is nothing to go back to, and to the machine outside a watch; Unknown for a version
+    without a known address, Invalid.
     """
     reason = checked_reason(command.reason)
+    watch_until = _after(state, "rollback" if command.harm is None else "automatic_rollback", now, 0.0)
+    if command.harm is not None and command.harm.generation != state.generation:
+        raise Refused(f"{state.deployment}: version {state.champion} is not what was judged; there was another step")
     version = command.to if command.to is not None else state.previous
     if version is None:
         raise Refused(
@@ -170,8 +177,11 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
         target = state.previous_target
     if target is None:
         raise Unknown(f"{state.deployment}: no address is known for version {version}; name it in the settings first")
+    facts: dict[str, object] = {}
+    if command.harm is not None:
+        facts = {"automatic": True, "harm": msgspec.to_builtins(command.harm)}
     return Plan(
-        state=_moved(state, version, target, now, _after(state, "rollback", now, 0.0)),
+        state=moved(state, version, target, now, watch_until),
         expected_generation=state.generation,
         action="rollback",
         from_version=state.champion,
@@ -180,7 +190,7 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
         actor=command.actor,
         reason=reason,
         evidence=None,
-        details=_details({}, target, force=command.force),
+        details=details_of(facts, target, force=command.force),
     )
 
 
@@ -214,10 +224,10 @@ def decide_start(
         from_version=version,
         to_version=version,
         target=target,
-        actor="sidecar",
+        actor=MACHINE,
         reason=reason,
         evidence=None,
-        details=_details({}, target, force=False),
+        details=details_of({}, target, force=False),
     )
 
 
@@ -228,23 +238,11 @@ def diagram() -> str:
 
 
 def _after(state: DeploymentState, happening: Happening, now: float, watch_s: float) -> float | None:
-    """`watch_until` of the phase that the table leads to."""
-    return now + watch_s if TRANSITIONS[phase(state, now), happening] == "watching" else None
-
-
-def _moved(
-    state: DeploymentState, version: str, target: Target, now: float, watch_until: float | None
-) -> DeploymentState:
-    return DeploymentState(
-        deployment=state.deployment,
-        generation=state.generation + 1,
-        champion=version,
-        champion_target=target,
-        champion_since=now,
-        previous=state.champion,
-        previous_target=state.champion_target,
-        watch_until=watch_until,
-    )
+    """`watch_until` of the phase that the table leads to. Raises Refused for what is not in it."""
+    led = TRANSITIONS.get((phase(state, now), happening))
+    if led is None:
+        raise Refused(f"{state.deployment} is {phase(state, now)}: no {happening.replace('_', ' ')} happens then")
+    return now + watch_s if led == "watching" else None
 
 
 def _blocked(table: GateTable) -> str:
@@ -255,8 +253,3 @@ def _blocked(table: GateTable) -> str:
     word = "fails" if first.verdict == "fail" else "has too little to go on"
     others = f", and {len(blocking) - 1} more" if len(blocking) > 1 else ""
     return f"version {table.challenger} may not be promoted: gate {first.name} {word} ({first.detail}){others}"
-
-
-def _details(facts: dict[str, object], target: Target, *, force: bool) -> str:
-    told = {**facts, "target": msgspec.to_builtins(target), "force": force, "software": __version__}
-    return json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)

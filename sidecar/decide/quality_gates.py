@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sidecar.config_gates import ApprovalsGate, InputsGate, LineageGate, OutcomeGate
+from sidecar.config_gates import InputsGate, LineageGate, OutcomeGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
 from sidecar.decide.lineage import missing
@@ -134,12 +134,6 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * unit_s:
             return f"{seconds // unit_s:.0f} {unit}"
     return f"{seconds:.0f} seconds"
-
-
-def approvals(policy: ApprovalsGate, evidence: Evidence, now: float) -> Finding:
-    """People who agreed. The settings do not let anyone be asked for yet, so nothing is missing."""
-    del evidence, now
-    return Finding("pass", 0.0, float(policy.min), 0, "no approval is asked for")
 
 
 def lineage(policy: LineageGate, evidence: Evidence, now: float) -> Finding:

@@ -82,7 +82,7 @@ def tags_of(line: Sequence[Notice]) -> dict[tuple[str, str], dict[str, str]]:
     """(model, version) -> the tags that say how it became champion, or whom it made room for; the newest stands."""
     tags: dict[tuple[str, str], dict[str, str]] = {}
     for told in line:
-        if told.action not in ("promote", "rollback"):
+        if told.action not in ("promote", "override", "rollback"):
             continue
         at = _rfc3339(told.at)
         tags.setdefault((told.model, told.version), {}).update(

@@ -30,7 +30,7 @@ from sidecar.telemetry.counts import Durations, RequestKey, Totals
 from sidecar.telemetry.drift_metrics import DriftFacts, drift_families
 from sidecar.telemetry.quality_metrics import QualityFacts, quality_families
 
-_TRANSITIONS = ("promote", "rollback")
+_TRANSITIONS = ("promote", "override", "rollback")
 _SEVERITIES = ("info", "warning", "critical")
 _REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory", "path")  # payload.undecodable.Reason
 _UNREAD = (*_REASONS, *(f"answer_{reason}" for reason in _REASONS))

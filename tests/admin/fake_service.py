@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
@@ -163,6 +164,39 @@ class FakeService:
             evidence=EVIDENCE,
             dry_run=rest["dry_run"],
         )
+
+    async def override(self, name: str, version: str, **rest: Any) -> Transition:
+        self._named(name)
+        self.calls.append(("override", {"name": name, "version": version, **rest}))
+        return Transition(
+            deployment=name, from_version=self.champion, to_version=version, generation=2, audit_seq=3, evidence=None
+        )
+
+    def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
+        self._named(name)
+        version = self._against(challenger)
+        return (
+            ApprovalStatus(challenger=version, by="bob", at=NOW, reason="looks good", evidence=EVIDENCE, void=None),
+        )
+
+    async def approve(self, name: str, challenger: str, **rest: Any) -> ApprovalDone:
+        return self._agreed("approve", "approved", name, challenger, rest)
+
+    async def withdraw_approval(self, name: str, challenger: str, **rest: Any) -> ApprovalDone:
+        return self._agreed("withdraw", "withdrawn", name, challenger, rest)
+
+    def _agreed(
+        self, call: str, done: Literal["approved", "withdrawn"], name: str, challenger: str, rest: dict[str, Any]
+    ) -> ApprovalDone:
+        self._named(name)
+        self._against(challenger)
+        self.calls.append((call, {"challenger": challenger, **rest}))
+        return ApprovalDone(deployment=name, challenger=challenger, done=done, people=("bob",), needed=2, audit_seq=10)
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        self._named(name)
+        self.calls.append(("hold", {"version": version, "held": held, "actor": actor, "reason": reason}))
+        return HoldDone(deployment=name, version=version, done="held" if held else "released", audit_seq=11)
 
     async def rollback(self, name: str, **rest: Any) -> Transition:
         self._named(name)

@@ -79,7 +79,8 @@ async def test_the_answers_have_the_contracts_fields(serve: Serve) -> None:
 async def test_a_promotion_and_a_rollback_answer_from_and_to_and_pass_everything_on(serve: Serve) -> None:
     service = FakeService(calm=True)
     client = await serve(service)
-    body = {**PROMOTE, "expected_champion": "3", "evidence": EVIDENCE, "dry_run": True, "force": True}
+    bound = {"expected_champion": "3", "evidence": EVIDENCE, "plan": "sha256:p"}
+    body = {**PROMOTE, **bound, "dry_run": True, "force": True}
     answer = await client.post(f"{D}/promote", json=body, headers={"Idempotency-Key": "k1"})
     assert await answer.json() == {
         "deployment": "fraud",
@@ -97,6 +98,33 @@ async def test_a_promotion_and_a_rollback_answer_from_and_to_and_pass_everything
     answer = await client.post(f"{D}/rollback", json={"reason": "worse", "to": "2"})
     assert (await answer.json())["to"] == "3"
     assert service.calls[1][1]["to"] == "2"
+
+
+async def test_overrides_and_approvals_carry_the_callers_name(serve: Serve) -> None:
+    service = FakeService()
+    client = await serve(service, tokens=TOKENS)
+    answer = await client.post(f"{D}/override", json=PROMOTE | {"plan": "sha256:p"}, headers=bearer("admin"))
+    assert (await answer.json())["to"] == "4"
+    agreed = {"challenger": service.challenger, "evidence": "sha256:e", "reason": "read it"}
+    answer = await client.post(f"{D}/approvals", json=agreed, headers=bearer("operator"))
+    assert await answer.json() == {
+        "deployment": "fraud",
+        "challenger": service.challenger,
+        "done": "approved",
+        "people": ["bob"],
+        "needed": 2,
+        "audit_seq": 10,
+    }
+    back = {"challenger": service.challenger, "reason": "not so sure", "withdraw": True}
+    await client.post(f"{D}/approvals", json=back, headers=bearer("operator"))
+    assert [(call, told["actor"]) for call, told in service.calls] == [
+        ("override", "admin-person"),
+        ("approve", "operator-person"),
+        ("withdraw", "operator-person"),
+    ]
+    assert service.calls[0][1]["plan"] == "sha256:p"
+    listed = await (await client.get(f"{D}/approvals", headers=bearer("viewer"))).json()
+    assert (listed["items"][0]["by"], listed["items"][0]["at"]) == ("bob", "2026-01-01T00:00:00.000Z")
 
 
 async def test_changes_of_the_shadow_are_passed_on_with_their_actor_and_reason(serve: Serve) -> None:

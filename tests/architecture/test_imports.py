@@ -13,7 +13,7 @@ FOUNDATION = frozenset(
     {
         "records", "reports", "version_reports", "address", "errors", "standing", "recorded", "json_path",
         "config", "config_values", "config_versions", "config_gates", "config_registry", "config_events",
-        "config_comparison", "config_admin",
+        "config_comparison", "config_admin", "config_promotion", "agreed",
         "",
     }
 )  # fmt: skip
@@ -71,6 +71,7 @@ PURE = frozenset(
         "version_reports",
         "standing",
         "recorded",
+        "agreed",
         "errors",
         "address",
         "json_path",

@@ -122,3 +122,72 @@ def test_json_prints_a_transition_as_it_came(fraud: Any, sidecar: Run) -> None:
     result = sidecar("rollback", "fraud", "--reason", "r", "--json")
 
     assert result.stdout == fraud.answers[ROLLBACK][2].decode() + "\n"
+
+
+OVERRIDE = "/v1/deployments/fraud/override"
+APPROVALS = "/v1/deployments/fraud/approvals"
+
+
+def test_a_dry_run_shows_its_plan_and_the_plan_can_be_named(fraud: Any, sidecar: Run) -> None:
+    plan = {
+        "digest": "sha256:d1", "target": "http://127.0.0.1:8001", "rollback_to": "3", "watch_s": 1800.0,
+        "verdicts": {"pairs": "pass", "errors": "pass", "latency": "off"}, "approvals": ["ann", "bob"],
+    }  # fmt: skip
+    done = {"from": "3", "to": "4", "generation": 7, "audit_seq": None, "dry_run": True, "plan": plan}
+    fraud.answer(PROMOTE, done)
+
+    result = sidecar("promote", "fraud", "4", "--reason", "r", "--dry-run")
+    sidecar("promote", "fraud", "4", "--reason", "r", "--plan", "sha256:d1", "--evidence", "sha256:e1")
+
+    for said in ("--plan sha256:d1", "goes back to 3", "gates pass: pairs, errors", "approved by ann, bob", "1800 s"):
+        assert said in result.stdout
+    assert fraud.calls[1].body == {"challenger": "4", "reason": "r", "plan": "sha256:d1", "evidence": "sha256:e1"}
+
+
+def test_an_override_is_a_verb_of_its_own(fraud: Any, sidecar: Run) -> None:
+    fraud.answer(OVERRIDE, {"from": "3", "to": "4", "generation": 8, "audit_seq": 14})
+
+    result = sidecar("override", "fraud", "4", "--reason", "the champion leaks")
+
+    assert (result.exit_code, result.stdout) == (0, "fraud: overridden from 3 to 4 (generation 8, audit 14)\n")
+    assert [(call.path, call.body) for call in fraud.calls] == [
+        (OVERRIDE, {"challenger": "4", "reason": "the champion leaks"})
+    ]
+
+
+def test_an_approval_shows_what_is_agreed_to(fraud: Any, sidecar: Run) -> None:
+    fraud.answer(APPROVALS, {"challenger": "4", "done": "approved", "people": ["bob"], "needed": 2, "audit_seq": 9})
+
+    result = sidecar("approve", "fraud", "4", "--reason", "read it")
+
+    assert (result.exit_code, "4988 to go" in result.stdout) == (0, True)
+    assert result.stdout.endswith("fraud: approved for 4 (audit 9); approvals 1 of 2: bob\n")
+    assert fraud.calls[-1].body == {"challenger": "4", "reason": "read it", "evidence": "sha256:cafe"}
+
+
+def test_an_approval_is_taken_back_without_reading_anything(fraud: Any, sidecar: Run) -> None:
+    fraud.answer(APPROVALS, {"challenger": "4", "done": "unchanged"})
+
+    result = sidecar("approve", "fraud", "4", "--reason", "no", "--withdraw")
+
+    assert result.stdout == "fraud: unchanged for 4 (nothing was changed); approvals none asked for\n"
+    assert [call.body for call in fraud.calls] == [{"challenger": "4", "reason": "no", "withdraw": True}]
+
+
+def test_a_refused_approval_exits_with_1(fraud: Any, sidecar: Run) -> None:
+    fraud.problem(APPROVALS, 409, "Gate pairs fails.", gates=GATES)
+
+    result = sidecar("approve", "fraud", "4", "--reason", "r", "--evidence", "sha256:e1", "--json")
+
+    assert (result.exit_code, result.stderr) == (1, "Gate pairs fails.\n")
+
+
+@pytest.mark.parametrize(("command", "held", "done"), [("hold", True, "held"), ("release", False, "released")])
+def test_a_version_is_held_and_released(fraud: Any, sidecar: Run, command: str, held: bool, done: str) -> None:
+    path = "/v1/deployments/fraud/hold"
+    fraud.answer(path, {"deployment": "fraud", "version": "4", "done": done, "audit_seq": 15})
+
+    result = sidecar(command, "fraud", "4", "--reason", "not before May")
+
+    assert (result.exit_code, result.stdout) == (0, f"fraud: version 4 {done} (audit 15)\n")
+    assert fraud.calls[0].body == {"version": "4", "held": held, "reason": "not before May"}

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from sidecar import __version__
+from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import (
     TRANSITIONS,
     Plan,
     Promote,
     Rollback,
     checked_reason,
+    decide_override,
     decide_promotion,
     decide_rollback,
     decide_start,
@@ -24,6 +26,11 @@ from sidecar.errors import Invalid, Refused, SidecarError, Unknown
 from sidecar.reports import GateVerdict
 from sidecar.standing import DeploymentState, Target
 from tests.decide.decide_samples import KNOWN, NOW, state, table
+
+HARM = Harm(
+    champion="3", generation=5, test="errors", says="it alone fails", new_only=9, former_only=0, same=91, margin=0.001,
+    log_e=7.5, needed=5.3,
+)  # fmt: skip
 
 
 def gate(name: str, verdict: Any, detail: str) -> GateVerdict:
@@ -37,6 +44,11 @@ def promote(stored: DeploymentState | None = None, judged: Any = None, **wishes:
 
 def back(stored: DeploymentState | None = None, **wishes: Any) -> Plan:
     return decide_rollback(stored or state(), Rollback(**{"actor": "bob", "reason": "worse"} | wishes), KNOWN, NOW)
+
+
+def override(stored: DeploymentState | None = None, judged: Any = None, **wishes: Any) -> Plan:
+    command = Promote(**{"challenger": "4", "actor": "eve", "reason": "the champion leaks"} | wishes)
+    return decide_override(stored or state(), command, judged, KNOWN, now=NOW)
 
 
 def test_a_promotion_moves_the_pointer_and_opens_the_watch() -> None:
@@ -182,10 +194,62 @@ def test_a_watch_ends_by_the_clock(watch_until: float | None, expected: str) -> 
 @pytest.mark.parametrize(("before", "happening"), [key for key in TRANSITIONS if key[1] != "watch_ended"])
 def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening: str) -> None:
     stored = state(watch_until=NOW + 10 if before == "watching" else None)
-    plan = promote(stored) if happening == "promote" else back(stored)
+    plan = {
+        "promote": lambda: promote(stored),
+        "automatic_promote": lambda: promote(stored, automatic=True),
+        "override": lambda: override(stored),
+        "rollback": lambda: back(stored),
+        "automatic_rollback": lambda: back(stored, harm=HARM),
+    }[happening]()
     assert phase(plan.state, NOW) == TRANSITIONS[before, happening]  # type: ignore[index]  # parametrised
     assert plan.state.generation == stored.generation + 1
     assert plan.state.champion != stored.champion == plan.state.previous
+
+
+@pytest.mark.parametrize(("before", "happening"), [("watching", "automatic_promote"), ("steady", "automatic_rollback")])
+def test_what_is_not_in_the_table_is_refused(before: str, happening: str) -> None:
+    assert (before, happening) not in TRANSITIONS
+    stored = state(watch_until=NOW + 10 if before == "watching" else None)
+    with pytest.raises(Refused, match=f"is {before}"):
+        promote(stored, automatic=True) if happening == "automatic_promote" else back(stored, harm=HARM)
+
+
+def test_an_override_asks_no_gate_opens_no_watch_and_keeps_what_the_gates_said() -> None:
+    refused = table(verdict="fail", gates=(gate("errors", "fail", "far too many"),))
+    plan = override(state(watch_until=NOW + 60), refused)
+    assert (plan.action, plan.state.champion, plan.state.previous) == ("override", "4", "3")
+    assert (plan.state.watch_until, plan.evidence) == (None, "sha256:e1")
+    told = json.loads(plan.details)
+    assert (told["verdict"], told["gates"][0]["verdict"]) == ("fail", "fail")
+    assert "verdict" not in json.loads(override().details)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "says"),
+    [
+        ({"reason": "too short"}, Invalid, "at least 10"),
+        ({"challenger": "3"}, Refused, "champion already"),
+        ({"challenger": "9"}, Unknown, "no version 9"),
+        ({"expected_champion": "2"}, Refused, "not 2 as expected"),
+        ({"evidence": "sha256:e1"}, Refused, "no evidence on version 4"),
+        ({"plan": "sha256:other"}, Refused, "repeat the dry run"),
+    ],
+)
+def test_an_override_is_refused(wishes: dict[str, Any], error: type[SidecarError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        override(**wishes)
+
+
+def test_a_machine_says_that_it_was_one() -> None:
+    assert json.loads(promote(automatic=True).details)["automatic"] is True
+    told = json.loads(back(state(watch_until=NOW + 9), harm=HARM).details)
+    assert (told["automatic"], told["harm"]) == (True, msgspec.to_builtins(HARM))
+    assert "automatic" not in json.loads(promote().details)
+
+
+def test_harm_that_was_found_about_another_champion_moves_nothing() -> None:
+    with pytest.raises(Refused, match="not what was judged"):
+        back(state(watch_until=NOW + 9, generation=6), harm=HARM)
 
 
 def test_a_first_start_stores_what_the_settings_name() -> None:

@@ -138,12 +138,6 @@ def test_a_stale_baseline_holds_up_nothing_where_the_gate_is_off() -> None:
     assert table.verdict == "pass"
 
 
-def test_no_approval_is_asked_for_and_asking_for_one_is_refused() -> None:
-    assert GATES["approvals"](Gates().approvals, evidence(), NOW).verdict == "pass"
-    with pytest.raises(ValueError, match="only 0"):
-        Gates.model_validate({"approvals": {"min": 1}})
-
-
 def test_the_lineage_gate_waits_for_a_registry_that_has_not_told_yet() -> None:
     settings = Gates.model_validate({"lineage": {"require": ["data"]}})
     found = GATES["lineage"](settings.lineage, evidence(lineage=None), NOW)

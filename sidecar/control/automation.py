@@ -1,0 +1,231 @@
+"""What the machine does by itself: promotes where the settings say so, and takes back what does harm while watched.
+
+Keeps: it moves by the same verbs as people, through the same gates and probes, bound to the champion and the evidence
+that it has seen; what is refused waits half a minute. It acts on what has lasted, counted anew after a restart.
+Does not: decide (`decide/automation`, `decide/harm`), keep a memory of its own: what people did is read from the trail.
+Called by: the rounds, once a second; `hold` by the desk. Wired by control's composition root.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from sidecar import __version__
+from sidecar.agreed import HoldDone
+from sidecar.control.alarm_book import AlarmBook
+from sidecar.control.store import Store
+from sidecar.control.turns import Turns
+from sidecar.control.watch import DeploymentWatch
+from sidecar.decide.audit_chain import Deed
+from sidecar.decide.automation import ACTIONS, HOLD, RELEASE, Past, waits
+from sidecar.decide.harm import Harm, harm
+from sidecar.decide.promotion import MACHINE, checked_reason, phase
+from sidecar.decide.routing import targets
+from sidecar.errors import SidecarError, Unknown
+from sidecar.reports import GateTable
+from sidecar.standing import Transition
+
+log = logging.getLogger("sidecar.control.automation")
+
+RETRY_S = 30.0
+
+
+class Verbs(Protocol):
+    """The desk, as far as the machine needs it."""
+
+    def gates(self, name: str, challenger: str | None) -> GateTable:
+        """The gates."""
+
+    async def promote(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+        plan: str | None = None,
+        automatic: bool = False,
+    ) -> Transition:
+        """Through the gates."""
+
+    async def rollback(
+        self,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        to: str | None,
+        force: bool,
+        idempotency_key: str | None,
+        harm: Harm | None = None,
+    ) -> Transition:
+        """Back."""
+
+
+class Automation:
+    """One look at every deployment a second."""
+
+    def __init__(
+        self,
+        store: Store,
+        turns: Turns,
+        *,
+        verbs: Verbs,
+        watches: Mapping[str, DeploymentWatch],
+        alarms: AlarmBook,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._verbs = verbs
+        self._watches = watches
+        self._alarms = alarms
+        self._clock = clock
+        # Since when every gate has passed, by deployment, challenger, generation and the evidence's beginning.
+        self._passing: dict[tuple[str, str, int, float], float] = {}
+        self._pasts: dict[str, tuple[int, Past]] = {}
+        self._waits: dict[str, dict[str, str]] = {}
+        self._not_before: dict[str, float] = {}
+
+    def waits(self, name: str) -> dict[str, str]:
+        """By version: what the machine's next step waits for."""
+        return dict(self._waits.get(name, {}))
+
+    async def round(self) -> None:
+        """Every deployment once. Raises Unavailable where the trail cannot be read."""
+        for name in [name for name in self._waits if name not in self._watches]:
+            del self._waits[name]
+        standing = {(name, watch.state.generation) for name, watch in self._watches.items()}
+        self._passing = {key: since for key, since in self._passing.items() if (key[0], key[2]) in standing}
+        for name, watch in list(self._watches.items()):
+            policy, now = watch.deployment.promotion, self._clock()
+            self._waits[name] = {}
+            if phase(watch.state, now) == "watching":
+                if policy.watch.rollback == "auto":
+                    await self._watch_over(name, watch, now)
+            elif policy.mode == "auto":
+                await self._look(name, watch, now)
+
+    # --- while a new champion is watched -------------------------------------------------------------------------
+
+    async def _watch_over(self, name: str, watch: DeploymentWatch, now: float) -> None:
+        state, deployment = watch.state, watch.deployment
+        former = state.previous
+        compared = None if former is None else watch.comparisons.get(former)
+        if former is None or compared is None:
+            return
+        paired = watch.paired.paired(state.champion, former, now)
+        alpha, alarms = deployment.promotion.watch.alpha, self._alarms.open(name)
+        found = harm(state, compared.report(now), paired, deployment.gates, alarms, alpha)
+        if found is None:
+            self._waits[name][state.champion] = "it is watched; nothing speaks against it so far"
+            return
+        says = f"version {state.champion} does harm: {found.says}"
+        if (await self._past(name)).moves_left(deployment.promotion.flaps, now) < 1:
+            self._waits[name][state.champion] = f"{says}; the machine has moved the champion too often to go back"
+            return
+        if now < self._not_before.get(name, 0.0):
+            self._waits[name][state.champion] = f"{says}; going back is tried again soon"
+            return
+        try:
+            await self._verbs.rollback(
+                name, actor=MACHINE, reason=says, to=former, force=False, idempotency_key=None, harm=found
+            )
+        except SidecarError as error:
+            self._refused(name, state.champion, f"{says}; going back was refused: {error}", now)
+        else:
+            log.warning("a champion was rolled back", extra={"fields": {"deployment": name, "says": says}})
+
+    # --- while nothing is watched --------------------------------------------------------------------------------
+
+    async def _look(self, name: str, watch: DeploymentWatch, now: float) -> None:
+        past = await self._past(name)
+        for challenger, compared in list(watch.comparisons.items()):
+            key = (name, challenger, watch.state.generation, compared.since)
+            table = self._verbs.gates(name, challenger)
+            if table.verdict == "pass":
+                passing_s: float | None = now - self._passing.setdefault(key, now)
+            else:
+                self._passing.pop(key, None)
+                passing_s = None
+            says = waits(watch.deployment.promotion, past, challenger, passing_s, now)
+            if says is not None:
+                self._waits[name][challenger] = says
+            elif now < self._not_before.get(name, 0.0):
+                self._waits[name][challenger] = "every gate passes; it is tried again soon"
+            elif await self._promoted(name, watch, table, now):
+                return
+
+    async def _promoted(self, name: str, watch: DeploymentWatch, table: GateTable, now: float) -> bool:
+        dwell_s = watch.deployment.promotion.dwell_s
+        try:
+            await self._verbs.promote(
+                name,
+                table.challenger,
+                actor=MACHINE,
+                reason=f"every gate has passed for {dwell_s:g} s",
+                expected_champion=table.champion,
+                evidence=table.evidence,
+                dry_run=False,
+                force=False,
+                idempotency_key=None,
+                automatic=True,
+            )
+        except SidecarError as error:
+            self._refused(name, table.challenger, str(error), now)
+            return False
+        log.info("a challenger was promoted", extra={"fields": {"deployment": name, "version": table.challenger}})
+        return True
+
+    def _refused(self, name: str, version: str, says: str, now: float) -> None:
+        self._not_before[name] = now + RETRY_S
+        self._waits[name][version] = says
+        log.warning("the machine was refused", extra={"fields": {"deployment": name, "says": says}})
+
+    # --- what people say -----------------------------------------------------------------------------------------
+
+    async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
+        """A person says whether the machine may promote a version. Raises Unknown, Invalid, Unavailable."""
+        text = checked_reason(reason)
+        watch = self._watches.get(name)
+        if watch is None:
+            raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(self._watches) or 'none'}")
+        async with self._turns.of(name):
+            past = await self._past(name)
+            known = {*targets(watch.deployment), *watch.comparisons, watch.state.champion}
+            if version not in known and past.held(version) is None:
+                raise Unknown(f"{name} has no version {version!r}; it has {', '.join(sorted(known))}")
+            # Who holds what is held already, since it has been champion, says why from now on.
+            if past.held_by_a_person(version) if held else past.held(version) is None:
+                return HoldDone(deployment=name, version=version, done="unchanged", audit_seq=None)
+            deed = Deed(
+                at=self._clock(),
+                actor=actor,
+                action=HOLD if held else RELEASE,
+                deployment=name,
+                from_version=None,
+                to_version=version,
+                reason=text,
+                evidence=None,
+                details=json.dumps({"software": __version__}, separators=(",", ":")),
+            )
+            entry = await self._turns.to_its_end(self._store.record(deed))
+        return HoldDone(deployment=name, version=version, done="held" if held else "released", audit_seq=entry.seq)
+
+    async def _past(self, name: str) -> Past:
+        """Read anew only where the trail has grown."""
+        seq, (read, past) = self._store.newest_seq, self._pasts.get(name, (-1, Past()))
+        if read == seq:
+            return past
+        entries = await self._store.entries_of(ACTIONS)
+        for each in {*self._watches, name}:
+            self._pasts[each] = (seq, Past(entry for entry in entries if entry.deployment == each))
+        return self._pasts[name][1]

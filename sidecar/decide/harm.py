@@ -1,0 +1,111 @@
+"""Does a new champion do harm: sufficient evidence against it alone, from the former one on the same requests.
+
+Keeps: only what one of the two does and the other does not is evidence, so that broken input, which hits both, is none;
+under an open `data.broken` nothing is judged; too little says nothing. Both tests together are wrong at most as often
+as `alpha` says, however often they are asked (`stats/paired`).
+Does not: roll back, or know whether a watch is open. Called by: `control/automation`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+from sidecar.config_gates import ErrorsGate, Gates, OutcomeGate
+from sidecar.reports import ComparisonReport, PairedQuality
+from sidecar.standing import Alarm, DeploymentState
+from sidecar.stats.paired import log_e_inferior
+
+_TESTS = 2
+# From this E-value on, whether an outcome comes depends on the score: then outcomes do not judge alone.
+_ARRIVAL_E = 20.0
+
+
+class Harm(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found about a champion of one generation, and about no other.
+
+    new_only, former_only: requests that just one failed, or rows on which just one was wrong.
+    log_e: natural logarithm of the E-value against "at most `margin` worse"; needed: from where on it was enough.
+    """
+
+    champion: str
+    generation: int
+    test: str
+    says: str
+    new_only: int
+    former_only: int
+    same: int
+    margin: float
+    log_e: float
+    needed: float
+
+
+def harm(
+    state: DeploymentState,
+    comparison: ComparisonReport,
+    paired: PairedQuality | None,
+    gates: Gates,
+    alarms: Iterable[Alarm],
+    alpha: float,
+) -> Harm | None:
+    """The first test that has enough; None where neither has.
+
+    Args:
+        state: with the new champion.
+        comparison: the former champion beside the new one, which stands as champion in it.
+        paired: their outcomes.
+        gates: whose margins count; a gate that is off lends its default.
+        alarms: open ones of this deployment.
+        alpha: how often a harmless champion may be said to do harm.
+    """
+    if any(alarm.kind == "data.broken" for alarm in alarms):
+        return None
+    needed = math.log(_TESTS / alpha)
+    margin = (gates.errors if isinstance(gates.errors, ErrorsGate) else ErrorsGate()).max_increase
+    new, former = comparison.champion_only_failures, comparison.challenger_only_failures
+    same = comparison.judged_requests - new - former
+    # A margin of 1 allows everything to fail.
+    log_e = log_e_inferior(former, new, max(0, same), margin) if margin < 1.0 else 0.0
+    if log_e >= needed:
+        judged = comparison.judged_requests
+        says = f"it alone failed {new:,} of {judged:,} requests, the former champion alone {former:,}"
+        return Harm(
+            champion=state.champion,
+            generation=state.generation,
+            test="errors",
+            says=says,
+            new_only=new,
+            former_only=former,
+            same=same,
+            margin=margin,
+            log_e=round(log_e, 6),
+            needed=round(needed, 6),
+        )
+    return _by_outcomes(state, paired, gates, needed)
+
+
+def _by_outcomes(state: DeploymentState, paired: PairedQuality | None, gates: Gates, needed: float) -> Harm | None:
+    """Mature rows only; none where outcomes cannot judge."""
+    mature = None if paired is None else paired.maturity
+    if mature is None or mature.after_s is None or mature.refused is not None or mature.arrival_e >= _ARRIVAL_E:
+        return None
+    margin = (gates.outcome if isinstance(gates.outcome, OutcomeGate) else OutcomeGate()).margin
+    # The former champion stands as challenger: where only that one was right, the new one alone was wrong.
+    new, former = mature.better, mature.worse
+    log_e = log_e_inferior(former, new, mature.same, margin)
+    if log_e < needed:
+        return None
+    return Harm(
+        champion=state.champion,
+        generation=state.generation,
+        test="outcome",
+        says=f"of {new + former + mature.same:,} outcomes it alone was wrong {new:,} times, the former one {former:,}",
+        new_only=new,
+        former_only=former,
+        same=mature.same,
+        margin=margin,
+        log_e=round(log_e, 6),
+        needed=round(needed, 6),
+    )
