@@ -26,7 +26,7 @@ from sidecar.app.scrape import Scrape
 from sidecar.app.storing import open_stores
 from sidecar.app.tokens import tokens_of
 from sidecar.app.tracing import LAST_SPANS_S, spans_of, where_in
-from sidecar.config import Settings
+from sidecar.config import Deployment, Settings
 from sidecar.config_file import ConfigFaults, load, read_challenger
 from sidecar.config_versions import Challenger
 from sidecar.control.alarm_book import AlarmBook
@@ -35,6 +35,7 @@ from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.desk import Desk
 from sidecar.control.following import AliasFollower
+from sidecar.control.gate_hours import GateHours
 from sidecar.control.head_news import HeadNews
 from sidecar.control.ingest import Ingest
 from sidecar.control.intake import Intake
@@ -47,7 +48,6 @@ from sidecar.control.rounds import Rounds
 from sidecar.control.watches import Watches
 from sidecar.control.write_back import WRITE_BACK
 from sidecar.errors import Invalid, SidecarError, Unknown
-from sidecar.observe.agreement import Tolerance
 from sidecar.records import Exchange
 from sidecar.standing import DeploymentState
 from sidecar.telemetry.counts import WorkerTotals
@@ -137,11 +137,19 @@ class Control:
             ready=self._intake.ready,
             clock=time.time,
         )
+        gate_hours = GateHours(
+            self._decisions.database,
+            challengers=self._watches.challengers,
+            record=self._desk.kept_record,
+            clock=time.time,
+        )
         self._desk.record = Record(
             self._store,
             self._decisions,
             dead_letters=self._events.dead_letters,
-            tolerance=self._tolerance,
+            hours=gate_hours,
+            tolerance=lambda name: tolerance_of(self._deployment(name)),
+            gates=lambda name: self._deployment(name).gates,
             clock=time.time,
         )
         self._desk.ingesting = Ingest(self._watches.known, self._fold, self._intake.attempt, clock=time.time)
@@ -204,6 +212,7 @@ class Control:
             origins=self._parts.origins,
             post=self._events.post,
             dead_letters=self._events.dead_letters,
+            gate_hours=gate_hours,
             head_news=HeadNews(self._store, self._announcer, time.time),
             retraining=self._events.retraining(self._watches.known, self._alarms, self._announcer, self._registry),
             rescoring=rescoring(self._watches.known, self._totals, lambda: self._settings, time.time),
@@ -309,11 +318,11 @@ class Control:
         self._intake.go_on()  # the acknowledgements come among all other frames
         self._watches.follow(self._challengers.in_force(), states)
 
-    def _tolerance(self, name: str) -> Tolerance:
+    def _deployment(self, name: str) -> Deployment:
         deployment = self._desk.named().get(name)
         if deployment is None:
             raise Unknown(f"there is no deployment {name!r} in the settings")
-        return tolerance_of(deployment)
+        return deployment
 
     def _wake(self) -> None:
         self._outbox.wake()

@@ -84,6 +84,11 @@ class PairEvidence:
         """Whether rows are parted by features, so that these have to be read."""
         return bool(self._segments)
 
+    @property
+    def named_segments(self) -> tuple[str, ...]:
+        """What the settings name of the features, seen or not."""
+        return self._segments.named
+
     def segments(self, champion: Prediction | None, features: tuple[int, Columns] | None) -> list[tuple[str, ...]]:
         """Of each row that the champion answered; empty where there are none."""
         if not self._segments or champion is None or features is None:

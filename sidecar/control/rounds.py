@@ -18,6 +18,7 @@ from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
 from sidecar.control.event_post import EventPost
+from sidecar.control.gate_hours import GateHours
 from sidecar.control.head_news import HeadNews
 from sidecar.control.joining import Joining
 from sidecar.control.noise_floor import NoiseFloorAsking
@@ -42,6 +43,7 @@ RESCORING_S = 2.0
 NOISE_FLOOR_S = 0.25
 RETRAINING_S = 10.0
 DEAD_LETTERS_S = 10.0
+GATE_HOURS_S = 20.0
 
 
 class Rounds:
@@ -73,6 +75,7 @@ class Rounds:
         post: EventPost | None = None,
         head_news: HeadNews | None = None,
         dead_letters: DeadLetterOffice | None = None,
+        gate_hours: GateHours | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
@@ -91,6 +94,7 @@ class Rounds:
         self._post = post
         self._head_news = head_news
         self._dead_letters = dead_letters
+        self._gate_hours = gate_hours
         self._keep_table = keep_table
         self._attempt = attempt
         self._record = record
@@ -116,6 +120,8 @@ class Rounds:
                 group.create_task(self._every(RETRAINING_S, "retraining", self._retraining.round))
             if self._dead_letters is not None:
                 group.create_task(self._every(DEAD_LETTERS_S, "dead letters", self._dead_letters.count))
+            if self._gate_hours is not None:
+                group.create_task(self._every(GATE_HOURS_S, "hours of the gates", self._gate_hours.round))
 
     async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
