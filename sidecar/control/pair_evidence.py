@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sidecar.config import Deployment
 from sidecar.control.asked_again import AskedAgain
+from sidecar.control.checkpoints import Checkpoints
 from sidecar.control.decision_row import DecisionRow, Joined
 from sidecar.control.due_copies import DueCopies
 from sidecar.observe.agreement import Tolerance
@@ -23,6 +24,7 @@ from sidecar.payload.columns import Columns
 from sidecar.records import Exchange, Prediction
 from sidecar.standing import DeploymentState
 
+_PAIRED = "paired"
 Restore = Callable[[bytes], None]
 
 
@@ -36,6 +38,7 @@ class PairEvidence:
         self._segments = Segments(deployment.comparison.segments)
         self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
         self.again = AskedAgain(deployment.noise_floor.share)
+        self._checkpoints = Checkpoints()
 
     @property
     def threshold(self) -> float:
@@ -54,6 +57,7 @@ class PairEvidence:
         self.again = AskedAgain(deployment.noise_floor.share)
         if not same:
             self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
+            self._checkpoints.clear()
         same = same and tolerance_of(deployment) == tolerance_of(before)
         comparisons = {}
         for version, address in self.copies.addresses.items():
@@ -72,6 +76,28 @@ class PairEvidence:
             self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
         for version in gone:
             self.comparisons[version] = self._anew(version, now)
+
+    def checkpoint(self, now: float) -> None:
+        """Keeps what stands, once it is time."""
+        if self._checkpoints.due(now):
+            states = {f"comparison/{version}": each.snapshot() for version, each in self.comparisons.items()}
+            self._checkpoints.add(now, states | {_PAIRED: self.paired.snapshot()})
+
+    def rewind(self, since: float, now: float) -> None:
+        """Takes out all that came from `since` on; what has no earlier state begins anew."""
+        earlier = self._checkpoints.before(since)
+        states = {} if earlier is None else earlier.states
+        # The state of evidence that has begun anew since then is none of this one's.
+        begun = {version: observer.since for version, observer in self.comparisons.items()}
+        self.paired = QualityObserver(self.threshold)
+        if _PAIRED in states:
+            self.paired.restore(states[_PAIRED])
+        for version, observer in self.comparisons.items():
+            state = states.get(f"comparison/{version}")
+            if state is not None and begun[version] <= since:
+                observer.restore(state)
+            if state is None or begun[version] > since or observer.since != begun[version]:
+                self.comparisons[version] = self._anew(version, now)
 
     def _anew(self, version: str, now: float) -> ComparisonObserver:
         self.paired.forget_pair(self._champion, version)

@@ -191,6 +191,7 @@ class Questions:
             lineage_limit_s=limit_s,
             lineage_age_s=self._registry.lineage_age_s(name, version),
             segments=watch.evidence.named_segments,
+            void_s=watch.stretches.seconds(watch.comparisons[version].since, now),
         )
 
     def kept_record(self, name: str, version: str, now: float) -> Mapping[str, Any]:

@@ -153,7 +153,7 @@ class Rounds:
         watch.tick(now)
         holding, owner = watch.alarms(now), watch.deployment.owner
         self._news.tell(self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known), now)
-        watch.void = self._alarms.broken(name)
+        watch.leave_out(self._alarms.broken_since(name), now)
         self._announce_ready(name, watch, now)
 
     def _announce_ready(self, name: str, watch: DeploymentWatch, now: float) -> None:

@@ -68,7 +68,10 @@ def test_errors_keep_the_same_order(counts: tuple[int, int, int], more: int, par
 
     def judged(champion_only: int, challenger_only: int, rest: int) -> int:
         n = champion_only + challenger_only + rest
-        changes = {"champion_only_failures": champion_only, "challenger_only_failures": challenger_only}
+        changes: dict[str, Any] = {
+            "champion_only_failures": champion_only,
+            "challenger_only_failures": challenger_only,
+        }
         return rank("errors", judged_requests=n, **changes)
 
     before, moved = judged(theirs, ours, same), min(more, same)
