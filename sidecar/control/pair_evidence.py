@@ -95,7 +95,7 @@ class PairEvidence:
         for version, observer in self.comparisons.items():
             state = states.get(f"comparison/{version}")
             if state is not None and begun[version] <= since:
-                observer.restore(state)
+                observer.rewind(state)
             if state is None or begun[version] > since or observer.since != begun[version]:
                 self.comparisons[version] = self._anew(version, now)
 
@@ -150,6 +150,12 @@ class PairEvidence:
             decisions = decisions_of(row.predictions, self.threshold)
             self.paired.fold_row_predicted(row.at, row.champion, row.predictions, decisions)
             self.label_queues.offer(row.request_id, row.row, row.at, row.champion, decisions)
+
+    def pass_over(self, exchange: Exchange) -> None:
+        """One exchange of this generation that is no evidence."""
+        for leg in exchange.shadows:
+            if leg.version in self.comparisons:
+                self.comparisons[leg.version].pass_over(leg)
 
     def fold_joined(self, joined: Joined) -> None:
         """A row's outcome, the row being of this generation."""

@@ -137,6 +137,8 @@ class DeploymentWatch:
         )
         if current and not self.void:
             self.evidence.fold(exchange, predictions, rows, segments, counted=bool(self._counts.seen))
+        elif current:
+            self.evidence.pass_over(exchange)
         return rows
 
     def fold_counts(self, worker: str, counts: ShadowCounts, now: float) -> None:
@@ -148,8 +150,7 @@ class DeploymentWatch:
         if comparison is None:
             return
         self._silences[counts.version].fold(delta, now)
-        if not self.void:
-            comparison.fold_copies(delta, now)
+        comparison.fold_copies(delta, now, void=self.void)
         self._health[counts.version].fold(delta)
         self._health[counts.version].breaker(worker, counts.breaker)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.control.watch import DeploymentWatch
-from tests.control.live_samples import NOW, exchange, state
+from tests.control.live_samples import NOW, exchange, shadow_counts, state
 from tests.control.watch_ground import BASELINE, joined, watch
 
 
@@ -98,3 +98,17 @@ def test_a_restart_under_a_broken_input_keeps_what_was_evidence_before() -> None
     assert again.void
     assert again.stretches.holds(NOW + 95.0)
     assert not again.stretches.holds(NOW + 89.0)
+
+
+def test_copies_that_are_on_their_way_when_a_stretch_begins_or_ends_are_not_lost() -> None:
+    watched = watch()
+    for second in range(120):
+        for number in range(20):
+            watched.fold(exchange(20 * second + number, at=NOW + second))
+        watched.leave_out(NOW + 40.0 if 50 <= second < 70 else None, NOW + second)
+        # Told a second late, as by a worker.
+        watched.fold_counts("w0", shadow_counts(20 * second), NOW + second)
+    watched.fold_counts("w0", shadow_counts(20 * 120), NOW + 120)
+    copies = watched.comparisons["4"].report(NOW + 120).copies
+    assert copies.lost == 0
+    assert 0 < copies.mirrored < 20 * 120
