@@ -5,9 +5,10 @@ Part of `config`; judged in `decide/gates`. Holds the gates' defaults, decides n
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from sidecar.config_values import Quantile, Seconds, Section, Share
 
@@ -31,7 +32,7 @@ class CompletenessGate(Section):
 
 
 class ErrorsGate(Section):
-    """The challenger's failure share above the champion's."""
+    """Requests that only the challenger failed, less those that only the champion failed, as a share."""
 
     max_increase: Share = 0.001
 
@@ -65,6 +66,18 @@ class OutcomeGate(Section):
     min_matched: Annotated[int, Field(ge=1)] = 500
 
 
+class CalibrationGate(Section):
+    """The challenger's expected calibration error above the champion's, on the same rows."""
+
+    max_increase: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+
+class SegmentsGate(Section):
+    """No segment that the comparison names is worse, each with enough rows to be seen."""
+
+    min_pairs: Annotated[int, Field(ge=0)] = 200
+
+
 class InputsGate(Section):
     """No open data.broken alarm."""
 
@@ -93,8 +106,12 @@ def _off(value: object) -> object:
 Off = Annotated[Literal[False], BeforeValidator(_off)]
 
 
+# Gates that judge outcomes as `outcome` does: who switches that off has none, and these would wait for ever.
+_BY_OUTCOMES = ("calibration", "segments")
+
+
 class Gates(Section):
-    """Gate -> policy, or `off`."""
+    """Gate -> policy, or `off`. Without `outcome`, the others that need outcomes are off unless they are set."""
 
     pairs: PairsGate | Off = PairsGate()
     duration: DurationGate | Off = DurationGate()
@@ -104,6 +121,15 @@ class Gates(Section):
     agreement: AgreementGate | Off = AgreementGate()
     prediction: PredictionGate | Off = PredictionGate()
     outcome: OutcomeGate | Off = OutcomeGate()
+    calibration: CalibrationGate | Off = CalibrationGate()
+    segments: SegmentsGate | Off = SegmentsGate()
     inputs: InputsGate | Off = InputsGate()
     lineage: LineageGate | Off = LineageGate()
     approvals: ApprovalsGate | Off = ApprovalsGate()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_outcomes(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and (given.get("outcome") is False or given.get("outcome") == "off"):
+            return dict.fromkeys(_BY_OUTCOMES, False) | dict(given)
+        return given

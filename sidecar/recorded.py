@@ -1,12 +1,15 @@
-"""What is told of the record: the trail's head, events that nobody took, what a stretch of time cost.
+"""What is told of the record: the trail's head, events that nobody took, what a stretch of time cost, rehearsals.
 
 Frozen. Times are seconds since the epoch here and become RFC 3339 at the admin API's edge.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from sidecar.reports import Verdict
 from sidecar.standing import Alarm, ChampionSpan
 
 
@@ -93,3 +96,60 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[PairCost, ...]
     champions: tuple[ChampionSpan, ...]
     alarms: tuple[Alarm, ...]
+
+
+class RehearsedHour(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates would have said at one look; `blocking` names those that did not pass."""
+
+    at: float
+    champion: str
+    verdict: Verdict
+    blocking: tuple[str, ...]
+
+
+class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
+    """One challenger under the rehearsed gates.
+
+    Attributes:
+        passed, failed, insufficient: of its `hours`; first_pass: when it would first have been let through.
+        promoted: when it really became champion within the time; None where it did not.
+        gates: gate -> verdict -> hours.
+    """
+
+    challenger: str
+    hours: int
+    passed: int
+    failed: int
+    insufficient: int
+    first_pass: float | None
+    promoted: float | None
+    gates: dict[str, dict[Verdict, int]]
+    items: tuple[RehearsedHour, ...]
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
+    """A step of the champion that really happened."""
+
+    at: float
+    action: str
+    actor: str
+    from_version: str | None
+    to_version: str | None
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What these gates would have decided between two times, beside what happened.
+
+    `kept_since`: the oldest look that is kept; `unreadable`: looks that another version kept in a form of its own.
+    """
+
+    deployment: str
+    since: float
+    until: float
+    kept_since: float | None
+    hours: int
+    unreadable: int
+    formulas: str
+    settings: dict[str, Any]
+    challengers: tuple[Rehearsed, ...]
+    moves: tuple[Move, ...]

@@ -6,7 +6,7 @@ rest reads them; nobody here folds or judges.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -256,7 +256,10 @@ class OutcomeCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the gate table. `observed` and `required` are texts or numbers for people; `detail` one sentence."""
+    """One row of the gate table. `observed` and `required` are texts or numbers for people; `detail` one sentence.
+
+    `policy`: the gate's settings as it was judged by; empty where it is off.
+    """
 
     name: str
     verdict: Verdict
@@ -264,6 +267,7 @@ class GateVerdict(msgspec.Struct, frozen=True, kw_only=True):
     required: float | str | None
     n: int
     detail: str
+    policy: dict[str, Any] = {}
 
 
 class GateTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """Experiment M: outcomes that come late and not at random, and what each way of reading them makes of it.
 
+The last reading is the outcome gate itself, at its defaults.
+
 Simulated, since the truth must be known: a challenger that says "positive" more readily, and is worse for it, while
 positives are confirmed within a day and negatives after weeks. Read every few days over three months: all outcomes so
 far, only mature ones, and mature ones with bounds where their coming depends on the score. Then the same without the
@@ -16,13 +18,16 @@ import numpy as np
 from bench.drift.plan import Plan
 from bench.result import Finding, Result, Table
 from bench.spread import spread
+from sidecar.config_gates import OutcomeGate
+from sidecar.decide.evidence import Evidence
+from sidecar.decide.gates import GATES
+from sidecar.observe.comparison import ComparisonObserver
 from sidecar.observe.quality import QualityObserver, RowPrediction
-from sidecar.reports import Maturity, PairedQuality
+from sidecar.reports import PairedQuality
 from sidecar.stats.paired import log_e_noninferior
 
 MARGIN = 0.005
 NEEDED = math.log(20.0)
-ARRIVAL_E = 20.0
 DAY_S = 86_400.0
 DAYS = 100
 LOOK_DAYS = 4
@@ -43,7 +48,7 @@ class Readings(msgspec.Struct):
 
     so_far: int | None = None
     mature: int | None = None
-    bounded: int | None = None
+    gate: int | None = None
 
 
 def read(world: World, rng: np.random.Generator) -> Readings:
@@ -80,16 +85,31 @@ def _note(readings: Readings, paired: PairedQuality, day: int) -> None:
     found = paired.maturity
     if readings.so_far is None and _passes(paired.better, paired.worse, paired.same):
         readings.so_far = day
-    if found is None or found.refused is not None or not _passes(found.better, found.worse, found.same):
-        return
-    readings.mature = readings.mature or day
-    if trusted(found):
-        readings.bounded = readings.bounded or day
+    if (
+        readings.mature is None
+        and found is not None
+        and found.refused is None
+        and _passes(found.better, found.worse, found.same)
+    ):
+        readings.mature = day
+    if readings.gate is None and passes_gate(paired, day * DAY_S):
+        readings.gate = day
 
 
-def trusted(found: Maturity) -> bool:
-    """Whether mature outcomes may be believed: they come whatever the score is, or the missing ones cannot matter."""
-    return found.arrival_e < ARRIVAL_E or (found.bounds is not None and found.bounds[0] > -MARGIN)
+def passes_gate(paired: PairedQuality, now: float) -> bool:
+    """What the outcome gate says of these outcomes."""
+    evidence = Evidence(
+        deployment="fraud",
+        champion="3",
+        challenger="4",
+        baseline_digest=None,
+        watched_rows=0,
+        comparison=ComparisonObserver("3", "4", score_tolerance=0.0, now=0.0).report(now),
+        quality=paired,
+        open_alarms=(),
+        lineage=None,
+    )
+    return GATES["outcome"](OutcomeGate(), evidence, now).verdict == "pass"
 
 
 def _passes(better: int, worse: int, same: int) -> bool:
@@ -111,11 +131,11 @@ def measure(plan: Plan) -> Result:
         rng = np.random.default_rng(len(rows))
         found = [read(world, rng) for _ in range(runs)]
         row = [name]
-        for reading in ("so_far", "mature", "bounded"):
+        for reading in ("so_far", "mature", "gate"):
             days = [day for one in found if (day := getattr(one, reading)) is not None]
             when = f", day {np.median(days):.0f}" if days else ""
             row.append(f"{len(days) / runs:.0%}{when}")
-            if reading == "bounded" and name.startswith("worse"):
+            if reading == "gate" and name.startswith("worse"):
                 wrong = max(wrong, len(days) / runs)
         rows.append(tuple(row))
         plan.tell(f"  {row}")
@@ -123,14 +143,14 @@ def measure(plan: Plan) -> Result:
         title="M. Outcomes that come late, and not at random",
         findings=[
             Finding(
-                measure="a worse challenger passes on mature outcomes, bounded where they are no sample",
+                measure="a worse challenger passes the outcome gate while outcomes come late, not at random",
                 reached=spread([100 * wrong]),
                 limit=5.0,
                 unit=" %",
                 digits=0,
             )
         ],
-        tables=[Table(("challenger; outcomes", "all so far", "mature", "mature, bounded"), rows)],
+        tables=[Table(("challenger; outcomes", "all so far", "mature", "the gate"), rows)],
         note=(
             f"Share of {runs} histories of {DAYS} days in which the challenger is ever called no more than {MARGIN:g} "
             f"worse, and the median day. {ROWS_A_DAY} rows a day, read every {LOOK_DAYS} days. The worse one is right "

@@ -51,6 +51,7 @@ def configuration(folder: Path, registry_uri: str, receiver_url: str, ports: tup
                     "agreement": "off",
                     "prediction": "off",
                     "outcome": {"test": "superior", "min_matched": 500},
+                    "calibration": {"max_increase": 0.1},
                     "lineage": {"require": ["data", "code"]},
                 },
             }

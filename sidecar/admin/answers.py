@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sidecar.agreed import ApprovalStatus
-from sidecar.recorded import Cost, DeadLetter, DeadLetters
+from sidecar.recorded import Cost, DeadLetter, DeadLetters, Rehearsal
 from sidecar.records import DROP_REASONS, LEG_ERRORS
 from sidecar.reports import (
     Cause,
@@ -224,6 +224,22 @@ def cost(found: Cost) -> Json:
         "kept_since": rfc3339(found.kept_since),
         "champions": [champion_span(span) for span in found.champions],
         "alarms": [alarm(each) for each in found.alarms],
+    }
+
+
+def rehearsal(found: Rehearsal) -> Json:
+    """`GET` and `POST …/gates/rehearsal`."""
+    challengers = []
+    for each in found.challengers:
+        items = [{**_members(hour), "at": rfc3339(hour.at)} for hour in each.items]
+        times = {"first_pass": rfc3339(each.first_pass), "promoted": rfc3339(each.promoted)}
+        challengers.append({**_members(each), **times, "items": items})
+    return _members(found) | {
+        "since": rfc3339(found.since),
+        "until": rfc3339(found.until),
+        "kept_since": rfc3339(found.kept_since),
+        "challengers": challengers,
+        "moves": [{**_members(move), "at": rfc3339(move.at)} for move in found.moves],
     }
 
 

@@ -129,6 +129,8 @@ def routes(
         AdminRoute("GET", f"{one}/features", "viewer", asked.features),
         AdminRoute("POST", f"{one}/features", "reporter", done.features),
         AdminRoute("GET", f"{one}/gates", "viewer", asked.gates),
+        AdminRoute("GET", f"{one}/gates/rehearsal", "viewer", record.rehearsal),
+        AdminRoute("POST", f"{one}/gates/rehearsal", "viewer", record.rehearse),
         AdminRoute("GET", f"{one}/champion", "viewer", asked.champion),
         AdminRoute("GET", f"{one}/performance", "viewer", asked.performance),
         AdminRoute("GET", f"{one}/label-queue", "viewer", asked.label_queue),

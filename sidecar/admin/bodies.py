@@ -81,6 +81,14 @@ class FreezeReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reason: Reason
 
 
+class Rehearse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/gates/rehearsal`: `gates` as in the settings file, where their one check is; none: those in force."""
+
+    gates: dict[str, object] | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=92)] = 7
+    challenger: Version | None = None
+
+
 class SendAgain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/events/dead-letters/{letter}/resend`."""
 

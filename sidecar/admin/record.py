@@ -19,6 +19,7 @@ from sidecar.recorded import SignedHead
 
 _NEWEST = "latest"
 _LONGEST_SEQ = 15
+_DAYS, _MOST_DAYS = 7, 92
 
 
 class RecordHandlers:
@@ -62,6 +63,19 @@ class RecordHandlers:
         if since is None or until is None:
             raise Invalid("from and to are needed, times such as 2026-01-31T12:00:00Z.")
         return json_answer(answers.cost(await self._record.cost(deployment_of(request), since, until)))
+
+    async def rehearsal(self, request: web.Request) -> web.Response:
+        """The gates in force on the hours that are kept."""
+        values = bodies.query(request, "challenger", "days")
+        days = bodies.whole(values, "days", _DAYS, 1, _MOST_DAYS)
+        found = await self._record.rehearsal(deployment_of(request), values.get("challenger"), None, days)
+        return json_answer(answers.rehearsal(found))
+
+    async def rehearse(self, request: web.Request) -> web.Response:
+        """Other gates on the hours that are kept; changes nothing."""
+        body = await bodies.read_body(request, bodies.Rehearse)
+        found = await self._record.rehearsal(deployment_of(request), body.challenger, body.gates, body.days)
+        return json_answer(answers.rehearsal(found))
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         """Events that nobody took."""

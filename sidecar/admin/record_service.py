@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from sidecar.recorded import Cost, DeadLetter, DeadLetters, SignedHead
+from sidecar.recorded import Cost, DeadLetter, DeadLetters, Rehearsal, SignedHead
 from sidecar.standing import AuditCheck, AuditEntry
 
 
@@ -29,6 +30,11 @@ class RecordService(Protocol):
 
     async def cost(self, name: str, since: float, until: float) -> Cost:
         """What happened between two times."""
+
+    async def rehearsal(
+        self, name: str, challenger: str | None, gates: Mapping[str, object] | None, days: int
+    ) -> Rehearsal:
+        """What these gates, by default those in force, would have decided over the last days."""
 
     async def dead_letters(self) -> DeadLetters:
         """Events that nobody took, the newest first."""

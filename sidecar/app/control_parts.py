@@ -20,6 +20,7 @@ from sidecar.app.carrying_on import carry_on, remember
 from sidecar.app.ending import ended, kept
 from sidecar.app.events import OTHERS, EventParts
 from sidecar.app.memory import within_machine
+from sidecar.app.recording_parts import keep_record
 from sidecar.app.registry import open_parts, webhook_of
 from sidecar.app.reloading import reloaded
 from sidecar.app.scrape import Scrape
@@ -41,15 +42,12 @@ from sidecar.control.head_news import HeadNews
 from sidecar.control.ingest import Ingest
 from sidecar.control.intake import Intake
 from sidecar.control.outbox import Outbox
-from sidecar.control.pair_evidence import tolerance_of
 from sidecar.control.publisher import Publisher
 from sidecar.control.reconcile import Reconciler
-from sidecar.control.record import Record
 from sidecar.control.rounds import Rounds
 from sidecar.control.watches import Watches
 from sidecar.control.write_back import WRITE_BACK
-from sidecar.errors import Invalid, SidecarError, Unknown
-from sidecar.observe.agreement import Tolerance
+from sidecar.errors import Invalid, SidecarError
 from sidecar.records import Exchange
 from sidecar.standing import DeploymentState
 from sidecar.telemetry.counts import WorkerTotals
@@ -140,13 +138,7 @@ class Control:
             ready=self._intake.ready,
             clock=time.time,
         )
-        self._desk.record = Record(
-            self._store,
-            self._decisions,
-            dead_letters=self._events.dead_letters,
-            tolerance=self._tolerance,
-            clock=time.time,
-        )
+        gate_hours = keep_record(self._desk, self._store, self._decisions, self._watches, self._events.dead_letters)
         self._desk.ingesting = Ingest(self._watches.known, self._fold, self._intake.attempt, clock=time.time)
         self._controller = self._desk.controller = Controller(
             self._store,
@@ -221,6 +213,7 @@ class Control:
             dead_letters=self._events.dead_letters,
             agreements=self._desk.agreements,
             automation=self._desk.automation,
+            gate_hours=gate_hours,
             head_news=HeadNews(self._store, self._announcer, time.time),
             retraining=self._events.retraining(self._watches.known, self._alarms, self._announcer, self._registry),
             rescoring=rescoring(self._watches.known, self._totals, lambda: self._settings, time.time),
@@ -331,12 +324,6 @@ class Control:
         await self._publisher.send(states)
         self._intake.go_on()  # the acknowledgements come among all other frames
         self._watches.follow(self._challengers.in_force(), states)
-
-    def _tolerance(self, name: str) -> Tolerance:
-        deployment = self._desk.named().get(name)
-        if deployment is None:
-            raise Unknown(f"there is no deployment {name!r} in the settings")
-        return tolerance_of(deployment)
 
     def _wake(self) -> None:
         self._outbox.wake()

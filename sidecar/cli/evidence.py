@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.table import Table
 from sidecar.cli.answers import Gate, Gates
 from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.rehearsal import DAYS, rehearse
 from sidecar.cli.tables import console, table, text
 
 _challenger_option = click.option("--challenger", help="Its version; needed only where there are several.")
@@ -18,13 +20,32 @@ _challenger_option = click.option("--challenger", help="Its version; needed only
 @click.command("gates")
 @click.argument("deployment", required=False)
 @_challenger_option
+@click.option(
+    "--rehearse",
+    "rehearsed",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What the gates of this YAML file would have decided over the last days.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, 92), help="Rehearse so many days (7); without a file, the gates in force."
+)
 @with_admin_api
 @as_json_option
 @click.pass_context
 def gates_command(
-    context: click.Context, api: AdminClient, deployment: str | None, challenger: str | None, as_json: bool
+    context: click.Context,
+    api: AdminClient,
+    deployment: str | None,
+    challenger: str | None,
+    rehearsed: Path | None,
+    days: int | None,
+    as_json: bool,
 ) -> None:
-    """Show whether the challenger may take over. Exit code 0 if every gate passes, else 1."""
+    """Show whether the challenger may take over. Exit code 0 if every gate passes, else 1; of a rehearsal always 0."""
+    if rehearsed is not None or days is not None:
+        rehearse(api, deployment_path(api, deployment), rehearsed, days or DAYS, challenger, as_json)
+        return
     answer = api.get(f"{deployment_path(api, deployment)}/gates", challenger=challenger)
     gates = answer.read_as(Gates)
     if as_json:

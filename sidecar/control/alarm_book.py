@@ -76,9 +76,9 @@ class AlarmBook:
             a for a in self._alarms.values() if a.ended is None and (deployment is None or a.deployment == deployment)
         )
 
-    def broken(self, deployment: str) -> bool:
-        """Whether the deployment's input is known to be broken now."""
-        return any(alarm.kind == "data.broken" for alarm in self.open(deployment))
+    def broken_since(self, deployment: str) -> float | None:
+        """When what the deployment's input is known to be broken by began; None where it is whole."""
+        return min((alarm.since for alarm in self.open(deployment) if alarm.kind == "data.broken"), default=None)
 
     def all(self) -> tuple[Alarm, ...]:
         """Open ones first, the gravest first; what another explains after it; then those that ended, newest first."""

@@ -1,4 +1,4 @@
-"""The tables behind `decisions`: what was predicted, and what turned out to be true.
+"""The tables behind `decisions`: what was predicted, what turned out to be true, what the gates could read of it.
 
 Keeps: a row of a request has one prediction a deployment and one outcome. Clustered by request id, because every
 join asks by it. Times are seconds since the epoch. Does not open or query anything. Called by: `decisions`.
@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Float, Index, Integer, LargeBinary, M
 from sidecar.control.migrating import Form
 
 # Of the last script under `migrations/decisions`.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData()
 
@@ -56,6 +56,17 @@ joined = Table(
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("rows", Text, nullable=False),
+)
+
+# One row an hour and challenger: `hour` is whole hours since the epoch, `record` zlib's of the evidence record's JSON.
+gate_hour = Table(
+    "gate_hour",
+    metadata,
+    Column("deployment", Text, primary_key=True),
+    Column("challenger", Text, primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("record", LargeBinary, nullable=False),
 )
 
 

@@ -135,7 +135,7 @@ class Decisions:
 
     @property
     def database(self) -> Database:
-        """The open file, for who reads only."""
+        """The open file, for who reads, and for what is kept beside."""
         return self._database
 
     @property

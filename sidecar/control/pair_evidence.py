@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sidecar.config import Deployment
 from sidecar.control.asked_again import AskedAgain
+from sidecar.control.checkpoints import Checkpoints
 from sidecar.control.decision_row import DecisionRow, Joined
 from sidecar.control.due_copies import DueCopies
 from sidecar.observe.agreement import Tolerance
@@ -23,6 +24,7 @@ from sidecar.payload.columns import Columns
 from sidecar.records import Exchange, Prediction
 from sidecar.standing import DeploymentState
 
+_PAIRED = "paired"
 Restore = Callable[[bytes], None]
 
 
@@ -36,6 +38,7 @@ class PairEvidence:
         self._segments = Segments(deployment.comparison.segments)
         self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
         self.again = AskedAgain(deployment.noise_floor.share)
+        self._checkpoints = Checkpoints()
 
     @property
     def threshold(self) -> float:
@@ -54,6 +57,7 @@ class PairEvidence:
         self.again = AskedAgain(deployment.noise_floor.share)
         if not same:
             self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
+            self._checkpoints.clear()
         same = same and tolerance_of(deployment) == tolerance_of(before)
         comparisons = {}
         for version, address in self.copies.addresses.items():
@@ -73,6 +77,28 @@ class PairEvidence:
         for version in gone:
             self.comparisons[version] = self._anew(version, now)
 
+    def checkpoint(self, now: float) -> None:
+        """Keeps what stands, once it is time."""
+        if self._checkpoints.due(now):
+            states = {f"comparison/{version}": each.snapshot() for version, each in self.comparisons.items()}
+            self._checkpoints.add(now, states | {_PAIRED: self.paired.snapshot()})
+
+    def rewind(self, since: float, now: float) -> None:
+        """Takes out all that came from `since` on; what has no earlier state begins anew."""
+        earlier = self._checkpoints.before(since)
+        states = {} if earlier is None else earlier.states
+        # The state of evidence that has begun anew since then is none of this one's.
+        begun = {version: observer.since for version, observer in self.comparisons.items()}
+        self.paired = QualityObserver(self.threshold)
+        if _PAIRED in states:
+            self.paired.restore(states[_PAIRED])
+        for version, observer in self.comparisons.items():
+            state = states.get(f"comparison/{version}")
+            if state is not None and begun[version] <= since:
+                observer.rewind(state)
+            if state is None or begun[version] > since or observer.since != begun[version]:
+                self.comparisons[version] = self._anew(version, now)
+
     def _anew(self, version: str, now: float) -> ComparisonObserver:
         self.paired.forget_pair(self._champion, version)
         self.label_queues.forget(version)
@@ -83,6 +109,11 @@ class PairEvidence:
     def by_segment(self) -> bool:
         """Whether rows are parted by features, so that these have to be read."""
         return bool(self._segments)
+
+    @property
+    def named_segments(self) -> tuple[str, ...]:
+        """What the settings name of the features, seen or not."""
+        return self._segments.named
 
     def segments(self, champion: Prediction | None, features: tuple[int, Columns] | None) -> list[tuple[str, ...]]:
         """Of each row that the champion answered; empty where there are none."""
@@ -119,6 +150,12 @@ class PairEvidence:
             decisions = decisions_of(row.predictions, self.threshold)
             self.paired.fold_row_predicted(row.at, row.champion, row.predictions, decisions)
             self.label_queues.offer(row.request_id, row.row, row.at, row.champion, decisions)
+
+    def pass_over(self, exchange: Exchange) -> None:
+        """One exchange of this generation that is no evidence."""
+        for leg in exchange.shadows:
+            if leg.version in self.comparisons:
+                self.comparisons[leg.version].pass_over(leg)
 
     def fold_joined(self, joined: Joined) -> None:
         """A row's outcome, the row being of this generation."""

@@ -175,12 +175,22 @@ class Questions:
 
     def gates(self, name: str, challenger: str | None) -> GateTable:
         """May the challenger take over?"""
+        watch, now = self._watch(name), self._clock()
+        gates, generation = watch.deployment.gates, watch.state.generation
+        evidence = self.evidence(name, _challenger_of(watch, challenger), now)
+        evidence = self.agreements.joined(evidence, gates, generation, now)
+        table = judge(gates, evidence, now)
+        self.agreements.seen(table, evidence, gates, generation)
+        self._judged[name, evidence.challenger] = (table.evidence, evidence, gates, now)
+        return table
+
+    def evidence(self, name: str, version: str, now: float) -> Evidence:
+        """All that the gates read of a challenger."""
         watch = self._watch(name)
-        version, now = _challenger_of(watch, challenger), self._clock()
         paired = watch.paired.paired(watch.state.champion, version, now)
         registry, from_file = self._settings().registry, watch.deployment.baseline not in (None, "registry")
         limit_s = None if registry is None else registry.max_age_s
-        evidence = Evidence(
+        return Evidence(
             deployment=name,
             champion=watch.state.champion,
             challenger=version,
@@ -194,13 +204,13 @@ class Questions:
             lineage=self._registry.lineage(name, version) if self._registry.knows(name, version) else None,
             lineage_limit_s=limit_s,
             lineage_age_s=self._registry.lineage_age_s(name, version),
+            segments=watch.evidence.named_segments,
+            void_s=watch.stretches.seconds(watch.comparisons[version].since, now),
         )
-        generation = watch.state.generation
-        evidence = self.agreements.joined(evidence, watch.deployment.gates, generation, now)
-        table = judge(watch.deployment.gates, evidence, now)
-        self.agreements.seen(table, evidence, watch.deployment.gates, generation)
-        self._judged[name, version] = (table.evidence, evidence, watch.deployment.gates, now)
-        return table
+
+    def kept_record(self, name: str, version: str, now: float) -> Mapping[str, Any]:
+        """What the gates can read now, for rehearsals of other gates."""
+        return record_of(self.evidence(name, version, now), self._watch(name).deployment.gates, now, whole_lineage=True)
 
     def basis(self, table: GateTable) -> Mapping[str, Any]:
         """What a table that was just made was judged on, for its audit entry; empty where another came meanwhile."""

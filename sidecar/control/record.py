@@ -8,24 +8,29 @@ Wired by control's composition root.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
+from pydantic import ValidationError
 
+from sidecar.config_gates import Gates
 from sidecar.control.cost import stored_cost
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
+from sidecar.control.gate_hours import GateHours
 from sidecar.control.store import Store
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.evidence_record import FORMULAS
 from sidecar.decide.history import champion_spans
 from sidecar.decide.promotion import checked_reason
+from sidecar.decide.rehearsal import rehearse
 from sidecar.decision_report.facts import DecisionReport, report_of
 from sidecar.decision_report.markdown import as_markdown
 from sidecar.decision_report.page import POLICY, as_page
 from sidecar.errors import Invalid, Unknown
 from sidecar.observe.agreement import Tolerance
-from sidecar.recorded import Cost, DeadLetter, DeadLetters, SignedHead
+from sidecar.recorded import Cost, DeadLetter, DeadLetters, Move, Rehearsal, SignedHead
 from sidecar.standing import AuditCheck, AuditEntry
 
 Form = Literal["html", "markdown"]
@@ -38,7 +43,9 @@ class Record:
         store: open.
         decisions: open.
         dead_letters: of the outbox.
+        hours: what the gates could read, by the hour.
         tolerance: how near a deployment's scores agree; raises Unknown for one that is not there.
+        gates: a deployment's gates in force; raises as `tolerance` does.
         clock: seconds since the epoch.
     """
 
@@ -50,13 +57,17 @@ class Record:
         decisions: Decisions,
         *,
         dead_letters: DeadLetterOffice,
+        hours: GateHours,
         tolerance: Callable[[str], Tolerance],
+        gates: Callable[[str], Gates],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._decisions = decisions
         self._dead_letters = dead_letters
+        self._hours = hours
         self._tolerance = tolerance
+        self._gates = gates
         self._clock = clock
 
     # --- the trail -----------------------------------------------------------------------------------------------
@@ -112,6 +123,37 @@ class Record:
             ),
         )
 
+    async def rehearsal(
+        self, name: str, challenger: str | None, gates: Mapping[str, object] | None, days: int
+    ) -> Rehearsal:
+        """What these gates, by default those in force, would have decided. Raises Unknown, Invalid."""
+        in_force, until = self._gates(name), self._clock()
+        settings, since = in_force if gates is None else _checked(gates), until - days * 86_400.0
+        hours, unreadable = await self._hours.hours(name, challenger, since)
+        moves = tuple(
+            Move(
+                at=entry.at,
+                action=entry.action,
+                actor=entry.actor,
+                from_version=entry.from_version,
+                to_version=entry.to_version,
+            )
+            for entry in await self._store.transitions_of(name)
+            if since <= entry.at <= until
+        )
+        return Rehearsal(
+            deployment=name,
+            since=since,
+            until=until,
+            kept_since=await self._hours.kept_since(name),
+            hours=len(hours),
+            unreadable=unreadable,
+            formulas=FORMULAS,
+            settings=settings.model_dump(mode="json"),
+            challengers=await asyncio.to_thread(rehearse, hours, settings, moves),
+            moves=moves,
+        )
+
     # --- events that nobody took ---------------------------------------------------------------------------------
 
     async def dead_letters(self) -> DeadLetters:
@@ -141,3 +183,14 @@ class Record:
 
 def _written(report: DecisionReport, form: Form) -> str:
     return as_page(report) if form == "html" else as_markdown(report)
+
+
+def _checked(gates: Mapping[str, object]) -> Gates:
+    try:
+        return Gates.model_validate(gates)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        # A gate is a section or off: pydantic names which of the two it tried, in capitals or with brackets.
+        told = (str(part) for part in first["loc"])
+        place = ".".join(("gates", *(part for part in told if part.islower() and "[" not in part)))
+        raise Invalid(f"{place}: {first['msg']}") from None

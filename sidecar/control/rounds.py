@@ -20,6 +20,7 @@ from sidecar.control.carryover import Carryover, Snapshot
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
 from sidecar.control.event_post import EventPost
+from sidecar.control.gate_hours import GateHours
 from sidecar.control.head_news import HeadNews
 from sidecar.control.joining import Joining
 from sidecar.control.noise_floor import NoiseFloorAsking
@@ -44,6 +45,7 @@ RESCORING_S = 2.0
 NOISE_FLOOR_S = 0.25
 RETRAINING_S = 10.0
 DEAD_LETTERS_S = 10.0
+GATE_HOURS_S = 20.0
 
 
 class Rounds:
@@ -77,6 +79,7 @@ class Rounds:
         dead_letters: DeadLetterOffice | None = None,
         agreements: Agreements | None = None,
         automation: Automation | None = None,
+        gate_hours: GateHours | None = None,
     ) -> None:
         self._deployments = deployments
         self._watches = watches
@@ -97,6 +100,7 @@ class Rounds:
         self._dead_letters = dead_letters
         self._agreements = agreements
         self._automation = automation
+        self._gate_hours = gate_hours
         self._keep_table = keep_table
         self._attempt = attempt
         self._record = record
@@ -126,6 +130,8 @@ class Rounds:
                 group.create_task(self._every(ROUND_S, "automation", self._automation.round))
             if self._dead_letters is not None:
                 group.create_task(self._every(DEAD_LETTERS_S, "dead letters", self._dead_letters.count))
+            if self._gate_hours is not None:
+                group.create_task(self._every(GATE_HOURS_S, "hours of the gates", self._gate_hours.round))
 
     async def _every(self, pace_s: float, step: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -158,7 +164,7 @@ class Rounds:
             self._attempt(look)
         holding, owner = watch.alarms(now), watch.deployment.owner
         self._news.tell(self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known), now)
-        watch.void = self._alarms.broken(name)
+        watch.leave_out(self._alarms.broken_since(name), now)
         self._announce_ready(name, watch, now)
 
     def _announce_ready(self, name: str, watch: DeploymentWatch, now: float) -> None:

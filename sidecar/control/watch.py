@@ -1,8 +1,9 @@
 """One deployment under watch: exchanges and outcomes in, reports out.
 
 Keeps: evidence belongs to one generation, one pair and one baseline, and begins anew when any changes; what happens
-under an open `data.broken` alarm is recorded and answered for, but is no evidence (its rows carry generation 0); an
-alarm lasts over a transition until the new watch on the inputs has looked.
+while an input is broken is recorded and answered for, but is no evidence (its rows carry generation 0), and what was
+counted between the fault's beginning and its alarm is taken out again; an alarm lasts over a transition until the new
+watch on the inputs has looked.
 Does not: write to disk, keep alarms, or judge. Called by the intake and the rounds, and by whoever reads.
 """
 
@@ -26,6 +27,7 @@ from sidecar.control.kept_quality import NAME as QUALITY
 from sidecar.control.kept_quality import KeptQuality
 from sidecar.control.pair_evidence import PairEvidence
 from sidecar.control.truths import Truths
+from sidecar.control.void_stretches import VoidStretches
 from sidecar.control.working_watch import WorkingWatch
 from sidecar.observe.alarms import as_one_story
 from sidecar.observe.challenger_health import ChallengerHealth
@@ -52,6 +54,7 @@ class _Memory(msgspec.Struct):
     answers_before: int
     silences: list[MirrorSilence]
     addresses: dict[str, Address] | None = None
+    void: list[tuple[float, float | None]] = []
 
 
 class DeploymentWatch:
@@ -63,7 +66,7 @@ class DeploymentWatch:
         self.evidence = PairEvidence(deployment, state)
         self.quality = QualityObserver(deployment.comparison.threshold, in_pairs=False)
         self.kept_quality = KeptQuality()
-        self.void = False
+        self.void, self.stretches = False, VoidStretches()
         self._counts = CopyCounts()
         self._health: dict[str, ChallengerHealth] = {}
         self._silences: dict[str, MirrorSilence] = {}
@@ -134,6 +137,8 @@ class DeploymentWatch:
         )
         if current and not self.void:
             self.evidence.fold(exchange, predictions, rows, segments, counted=bool(self._counts.seen))
+        elif current:
+            self.evidence.pass_over(exchange)
         return rows
 
     def fold_counts(self, worker: str, counts: ShadowCounts, now: float) -> None:
@@ -145,8 +150,7 @@ class DeploymentWatch:
         if comparison is None:
             return
         self._silences[counts.version].fold(delta, now)
-        if not self.void:
-            comparison.fold_copies(delta, now)
+        comparison.fold_copies(delta, now, void=self.void)
         self._health[counts.version].fold(delta)
         self._health[counts.version].breaker(worker, counts.breaker)
 
@@ -159,7 +163,7 @@ class DeploymentWatch:
         """A row's outcome: for every version's quality, and as evidence if the row belongs to this generation."""
         self.quality.fold_row(joined.champion, joined.predictions, joined.outcome, joined.replaces)
         self.evidence.label_queues.labelled(joined.request_id, joined.row)
-        if joined.generation == self.state.generation:
+        if joined.generation == self.state.generation and not self.stretches.holds(joined.at):
             self.evidence.fold_joined(joined)
         self.kept_quality.counted(joined.seq)
 
@@ -175,6 +179,18 @@ class DeploymentWatch:
         """All that comes once a second."""
         for look in self.looks(now):
             look()
+
+    def leave_out(self, broken_since: float | None, now: float) -> None:
+        """Nothing counts that came since the input has been broken, also what was folded before somebody noticed."""
+        if broken_since is None:
+            self.stretches.end(now)
+        else:
+            since = self.stretches.begin(broken_since)
+            if since is not None:
+                self.evidence.rewind(since, now)
+        self.void = self.stretches.open
+        if not self.void:
+            self.evidence.checkpoint(now)
 
     def freeze_reference(self, now: float) -> None:
         """Makes the newest live rows what drift is measured against. Raises Refused where they are no measure."""
@@ -261,6 +277,7 @@ class DeploymentWatch:
             answers_before=self._answers_before,
             silences=list(self._silences.values()),
             addresses=self.evidence.copies.addresses,
+            void=self.stretches.spans,
         )
         saved = [Snapshot(name, "memory", msgspec.msgpack.encode(memory), now)]
         if self.drift_observer is not None:
@@ -293,6 +310,8 @@ class DeploymentWatch:
         if memory.generation != self.state.generation:
             return self._restore_quality(saved, ())
         self._counts = CopyCounts(memory.seen)
+        self.stretches = VoidStretches(memory.void)
+        self.void = self.stretches.open
         self._silences |= {s.version: s for s in memory.silences if s.version in self.comparisons}
         # At another address, or at none in between, what was seen then is no evidence on what answers now.
         then, addresses = memory.addresses, self.evidence.copies.addresses

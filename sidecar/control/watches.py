@@ -29,6 +29,10 @@ class Watches:
         self._totals = totals
         self._clock = clock
 
+    def challengers(self) -> tuple[tuple[str, str], ...]:
+        """Every deployment with each of its challengers."""
+        return tuple((name, challenger) for name, watch in self.known.items() for challenger in watch.comparisons)
+
     def fold(self, exchange: Exchange) -> None:
         """One exchange; its rows are kept until their outcomes come."""
         watch = self.known.get(exchange.deployment)

@@ -34,6 +34,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         lineage: the challenger's registry fields; None where the registry has not told yet, or there is none.
         lineage_limit_s, lineage_age_s: the same of the registry's word on the challenger.
         approvals: that count, one a person.
+        segments: the segments that the settings name, seen or not.
+        void_s: seconds of traffic under a broken input that are left out of all this, since the evidence began.
     """
 
     deployment: str
@@ -50,6 +52,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     lineage_limit_s: float | None = None
     lineage_age_s: float | None = None
     approvals: tuple[Approval, ...] = ()
+    segments: tuple[str, ...] = ()
+    void_s: float = 0.0
 
 
 def digest(evidence: Evidence, settings: Gates, verdict: Verdict, gates: tuple[GateVerdict, ...]) -> str:

@@ -42,10 +42,11 @@ class NotRecomputable(ValueError):
     """What was kept cannot be judged by this version. The message is one sentence."""
 
 
-def record_of(evidence: Evidence, settings: Gates, now: float) -> dict[str, Any]:
-    """The record as plain JSON members."""
+def record_of(evidence: Evidence, settings: Gates, now: float, *, whole_lineage: bool = False) -> dict[str, Any]:
+    """The record as plain JSON members. `whole_lineage`: for gates that nobody has thought of yet."""
     comparison = msgspec.structs.replace(evidence.comparison, worst=())
-    kept = msgspec.structs.replace(evidence, comparison=comparison, lineage=_asked_for(evidence, settings))
+    lineage = evidence.lineage if whole_lineage else _asked_for(evidence, settings)
+    kept = msgspec.structs.replace(evidence, comparison=comparison, lineage=lineage)
     record = EvidenceRecord(
         formulas=FORMULAS,
         software=__version__,

@@ -12,8 +12,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from sidecar.config_gates import Gates
-from sidecar.decide import quality_gates, traffic_gates
+from sidecar.decide import outcome_gates, quality_gates, traffic_gates
 from sidecar.decide.approvals import approvals
 from sidecar.decide.evidence import Evidence, digest
 from sidecar.decide.finding import Finding
@@ -28,7 +30,9 @@ GATES: Mapping[str, Callable[[Any, Evidence, float], Finding]] = {
     "latency": traffic_gates.latency,
     "agreement": traffic_gates.agreement,
     "prediction": traffic_gates.prediction,
-    "outcome": quality_gates.outcome,
+    "outcome": outcome_gates.outcome,
+    "calibration": outcome_gates.calibration,
+    "segments": outcome_gates.segments,
     "inputs": quality_gates.inputs,
     "lineage": quality_gates.lineage,
     "approvals": approvals,
@@ -70,5 +74,11 @@ def _row(name: str, policy: object, evidence: Evidence, now: float) -> GateVerdi
     if isinstance(observed, float) and not math.isfinite(observed):
         observed = None
     return GateVerdict(
-        name=name, verdict=found.verdict, observed=observed, required=found.required, n=found.n, detail=found.says
+        name=name,
+        verdict=found.verdict,
+        observed=observed,
+        required=found.required,
+        n=found.n,
+        detail=found.says,
+        policy=policy.model_dump(mode="json") if isinstance(policy, BaseModel) else {},
     )

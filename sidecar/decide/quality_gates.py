@@ -1,87 +1,19 @@
-"""Gates on what is true rather than on what was answered: outcome, inputs, lineage, approvals.
+"""Gates on where answers come from: inputs, lineage, approvals.
 
-Keeps: the outcome gate looks at pairs with the same outcome only, by tests that stay valid at every look; no
-outcome and no baseline are `insufficient`, never pass, and so are outcomes on which accuracy could not tell a
-constant from a model.
-Does not: combine gates (`gates` does) or join outcomes to predictions (the observer did).
-Called by: the table in `gates`. Source of the tests: `sidecar.stats.paired`.
+Keeps: no baseline, no word of the registry, or one that is too old, are `insufficient`, never pass.
+Does not: combine gates (`gates` does), look at traffic (`traffic_gates`) or outcomes (`outcome_gates`).
+Called by: the table in `gates`.
 """
 
 from __future__ import annotations
 
-import math
-
-from sidecar.config_gates import InputsGate, LineageGate, OutcomeGate
+from sidecar.config_gates import InputsGate, LineageGate
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.finding import Finding
 from sidecar.decide.lineage import missing
-from sidecar.reports import PairedQuality
-from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superior
 
-# Beyond this E is a certainty for people, and e**x would overflow for machines.
-_MOST_LOG_E = 690.0
 # Fewer rows could not show that an input is broken.
 _WATCHED_ROWS = 100
-
-
-def outcome(policy: OutcomeGate, evidence: Evidence, now: float) -> Finding:
-    """Right as often as the champion (less the margin), or more often, on the same rows with the same outcome.
-
-    Passes at E >= 1/alpha and `min_matched` rows that can tell; fails at any time when the evidence for "worse by more
-    than the margin" reaches 1/alpha. `observed` is the difference of the shares that were right.
-    """
-    del now
-    claim = "better" if policy.test == "superior" else f"no more than {policy.margin:g} worse"
-    required = f"{claim}, E >= {1 / policy.alpha:g}"
-    quality = evidence.quality
-    if quality is None or quality.matched == 0:
-        says = "no row that both versions answered has an outcome yet: post outcomes to /v1/outcomes"
-        return Finding("insufficient", None, required, 0, says)
-    n, better, worse = quality.matched, quality.better, quality.worse
-    difference = (better - worse) / n
-    says = f"of {n:,} rows with an outcome only the challenger was right on {better:,}, only the champion on {worse:,}"
-    needed = -math.log(policy.alpha)
-    if log_e_inferior(better, worse, quality.same, policy.margin) >= needed:
-        return Finding("fail", difference, required, n, f"{says}: it is worse by more than {policy.margin:g}")
-    if n < policy.min_matched:
-        return Finding("insufficient", difference, required, n, f"{n:,} of {policy.min_matched:,} rows with an outcome")
-    blind = _blind(quality)
-    if blind is not None:
-        return Finding("insufficient", difference, required, n, blind)
-    if policy.test == "superior":
-        log_e = log_e_superior(better, worse)
-    else:
-        log_e = log_e_noninferior(better, worse, quality.same, policy.margin)
-    says += f"; E = {math.exp(min(log_e, _MOST_LOG_E)):.3g}"
-    if log_e >= needed:
-        return Finding("pass", difference, required, n, says)
-    return Finding("insufficient", difference, required, n, f"{says} is not enough to call it {claim}: wait for more")
-
-
-def _blind(quality: PairedQuality) -> str | None:
-    """Why accuracy says nothing here, however many rows: two versions that are both useless agree perfectly.
-
-    With two classes recall is known once a positive outcome came, specificity once a negative one did.
-    """
-    champion, challenger = quality.champion.metrics, quality.challenger.metrics
-    if champion.get("accuracy") == 0.0:
-        return (
-            f"version {quality.champion.version} was right on none of {quality.matched:,} rows:"
-            " see that outcomes use the labels that the versions answer with"
-        )
-    positive, negative = champion.get("recall"), champion.get("specificity")
-    if positive is None and negative is None:
-        return None  # not two classes
-    if positive is None or negative is None:
-        only = "negative" if positive is None else "positive"
-        return f"all {quality.matched:,} outcomes are {only}: an answer that never changes would be right on each"
-    for name, known in (("recall", "positive"), ("specificity", "negative")):
-        if challenger.get(name) == 0.0 < champion[name]:
-            return (
-                f"version {quality.challenger.version} was wrong on every {known} outcome, as an answer that never"
-                f" changes would be; version {quality.champion.version} was right on {champion[name]:.1%} of them"
-            )
-    return None
 
 
 def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
@@ -112,7 +44,10 @@ def inputs(policy: InputsGate, evidence: Evidence, now: float) -> Finding:
             " could not be read"
         )
         return Finding("insufficient", "none open", required, watched, says)
-    return Finding("pass", "none open", required, watched, "no data.broken alarm is open")
+    says = "no data.broken alarm is open"
+    if evidence.void_s > 0:
+        says += f"; {_span(evidence.void_s)} of traffic under one are left out of the evidence"
+    return Finding("pass", "none open", required, watched, says)
 
 
 def _stale(what: str, limit_s: float | None, age_s: float | None) -> Finding | None:

@@ -79,6 +79,7 @@ def write_config(folder: Path, port: int, admin_port: int) -> Path:
                     "latency": {"max_ratio": 5.0},
                     "agreement": {"min": 0.85},
                     "outcome": {"test": "superior", "min_matched": 1000},
+                    "calibration": {"max_increase": 0.1},
                     "lineage": {"require": ["data", "code"]},
                 },
                 "promotion": {"watch_s": 600},

@@ -49,6 +49,14 @@ class Arrivals:
         if cell is not None:
             self._sent[cell] += 1
 
+    def passed_over(self) -> None:
+        """A copy's exchange is here that is no evidence: it is not lost either."""
+        self._arrived += 1
+
+    def go_on_from(self, other: Arrivals) -> None:
+        """Copies are on their way whatever is evidence: what ended and arrived goes on as in `other`."""
+        self._ended, self._arrived, self._looks = other._ended, other._arrived, other._looks.copy()
+
     def dropped(self, champion: Prediction | None) -> None:
         """An exchange came whose copy was due and never sent."""
         cell = _cell(champion)

@@ -170,10 +170,20 @@ class ComparisonObserver:
         """The champion's two answers to one request and the challenger's; False where they cannot be compared."""
         return self._noise.fold(first, again, challenger, self.tolerance)
 
-    def fold_copies(self, delta: Copies | ShadowCounts, now: float = 0.0) -> None:
-        """Copies that were mirrored, answered, dropped since the last call: differences of the workers' counters."""
+    def pass_over(self, leg: Leg) -> None:
+        """A leg of an exchange that is no evidence: its copy arrived, and counts for nothing else."""
+        if leg.version == self.challenger and leg.dropped is None:
+            self._arrivals.passed_over()
+
+    def fold_copies(self, delta: Copies | ShadowCounts, now: float = 0.0, *, void: bool = False) -> None:
+        """Copies that were mirrored, answered, dropped since the last call: differences of the workers' counters.
+
+        `void`: they are no evidence, but those that end are to arrive.
+        """
         counts = self._counts
         self._arrivals.ended(delta, now)
+        if void:
+            return
         counts.mirrored += delta.mirrored
         counts.answered += delta.answered
         _add(counts.errors, delta.errors)
@@ -291,6 +301,12 @@ class ComparisonObserver:
         self._predictions = champion[0], challenger[0]
         self._latency_ms = champion[1], challenger[1]
         self._arrivals, self._noise, self._vectors = arrivals, noise, vectors
+
+    def rewind(self, snapshot: bytes) -> None:
+        """As `restore`, to an earlier state of this same evidence; copies on their way stay so."""
+        arrivals = self._arrivals
+        self.restore(snapshot)
+        self._arrivals.go_on_from(arrivals)
 
     def _fail(self, champion: str | None, challenger: str | None) -> None:
         """One request that one of the two failed, or both."""

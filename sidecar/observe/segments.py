@@ -34,6 +34,13 @@ class Segments:
         """Whether there are any."""
         return bool(self._rules)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every segment that the settings name themselves, so without what is left over."""
+        by_value = (f"{rule.feature}={value}" for rule in self._rules for value in rule.values)
+        by_number = (_part(rule, place) for rule in self._rules if rule.edges for place in range(len(rule.edges) + 1))
+        return (*by_value, *by_number)
+
     def of(self, rows: int, features: Mapping[str, Column]) -> list[tuple[str, ...]]:
         """The names of each row's segments; a feature that is not there, or has other rows, is "other"."""
         named = [self._named(rule, rows, features.get(rule.feature)) for rule in self._rules]
@@ -53,7 +60,11 @@ def _name(rule: SegmentBy, value: object) -> str:
     number = as_number(value) if isinstance(value, str | int | float) else None
     if number is None or not math.isfinite(number):
         return f"{rule.feature}={OTHER}"
-    place = bisect_right(rule.edges, number)
+    return _part(rule, bisect_right(rule.edges, number))
+
+
+def _part(rule: SegmentBy, place: int) -> str:
+    """The segment of a number with so many borders at or below it."""
     if place == 0:
         return f"{rule.feature}<{rule.edges[0]:g}"
     if place == len(rule.edges):

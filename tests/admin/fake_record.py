@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from sidecar.errors import Invalid, Unknown
-from sidecar.recorded import Cost, DeadLetter, DeadLetters, PairCost, SignedHead, VersionCost
+from sidecar.recorded import (
+    Cost,
+    DeadLetter,
+    DeadLetters,
+    Move,
+    PairCost,
+    Rehearsal,
+    Rehearsed,
+    RehearsedHour,
+    SignedHead,
+    VersionCost,
+)
 from sidecar.standing import AuditCheck, AuditEntry, ChampionSpan
 from tests.admin.fake_reports import EVIDENCE, NOW
 
@@ -71,6 +83,39 @@ class FakeRecord:
             pairs=(pair,),
             champions=(span,),
             alarms=(),
+        )
+
+    async def rehearsal(
+        self, name: str, challenger: str | None, gates: Mapping[str, object] | None, days: int
+    ) -> Rehearsal:
+        self.asked.append((name, challenger, gates, days))
+        looks = (
+            RehearsedHour(at=NOW - 3_600.0, champion="3", verdict="insufficient", blocking=("outcome", "duration")),
+            RehearsedHour(at=NOW, champion="3", verdict="pass", blocking=()),
+        )
+        one = Rehearsed(
+            challenger=challenger or f"4{self.text}",
+            hours=2,
+            passed=1,
+            failed=0,
+            insufficient=1,
+            first_pass=NOW,
+            promoted=None,
+            gates={"pairs": {"pass": 2}, "outcome": {"pass": 1, "insufficient": 1}},
+            items=looks,
+        )
+        move = Move(at=NOW, action="rollback", actor=f"alice{self.text}", from_version="4", to_version="3")
+        return Rehearsal(
+            deployment=name,
+            since=NOW - days * 86_400.0,
+            until=NOW,
+            kept_since=NOW - 3_600.0,
+            hours=2,
+            unreadable=1,
+            formulas="sidecar-gates/2",
+            settings={"pairs": {"min": 5000}},
+            challengers=(one,),
+            moves=(move,),
         )
 
     async def dead_letters(self) -> DeadLetters:

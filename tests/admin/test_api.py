@@ -42,6 +42,8 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", f"{D}/features", "viewer", None, 200),
     ("POST", f"{D}/features", "reporter", {"rows": [{"request_id": "a", "features": {"amount": 1.5}}]}, 200),
     ("GET", f"{D}/gates", "viewer", None, 200),
+    ("GET", f"{D}/gates/rehearsal", "viewer", None, 200),
+    ("POST", f"{D}/gates/rehearsal", "viewer", {"days": 1}, 200),
     ("GET", f"{D}/champion", "viewer", None, 200),
     ("GET", f"{D}/performance", "viewer", None, 200),
     ("GET", f"{D}/label-queue", "viewer", None, 200),

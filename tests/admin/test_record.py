@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.admin.api_ground import TOKENS, D, Serve, bearer
 from tests.admin.fake_record import HASH
 from tests.admin.fake_service import FakeService
 
+GATES = {"pairs": {"min": 10}, "latency": "off"}
 BETWEEN = "from=2026-01-30T12:00:00Z&to=2026-01-31T12:00:00Z"
 
 
@@ -46,6 +49,37 @@ async def test_the_head_and_its_check_fit_together(serve: Serve) -> None:
     other = await client.post("/v1/audit/verify", json=head | {"hash": "sha256:0"})
     assert "is not the one" in (await other.json())["fault"]
     assert (await client.post("/v1/audit/verify", json={"seq": 3})).status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        ({}, ("fraud", None, None, 7)),
+        ({"days": 30, "challenger": "4"}, ("fraud", "4", None, 30)),
+        (
+            {"gates": {"pairs": {"min": 10}, "latency": "off"}},
+            ("fraud", None, {"pairs": {"min": 10}, "latency": "off"}, 7),
+        ),
+    ],
+)
+async def test_gates_are_rehearsed_as_they_were_posted(
+    serve: Serve, body: dict[str, Any], asked: tuple[Any, ...]
+) -> None:
+    service = FakeService()
+    client = await serve(service)
+    found = await (await client.post(f"{D}/gates/rehearsal", json=body)).json()
+    assert service.record.asked == [asked]
+    (one,) = found["challengers"]
+    times = [found["since"], found["until"], found["kept_since"], one["first_pass"], one["items"][0]["at"]]
+    assert all(time.endswith("Z") for time in [*times, found["moves"][0]["at"]])
+    assert (one["promoted"], found["moves"][0]["to"], one["gates"]["pairs"]) == (None, "3", {"pass": 2})
+
+
+@pytest.mark.parametrize("body", [{"days": 0}, {"days": 93}, {"days": "7"}, {"gates": []}, {"gate": {}}, []], ids=str)
+async def test_a_rehearsal_of_what_is_none_is_refused(serve: Serve, body: object) -> None:
+    client = await serve(FakeService())
+    assert (await client.post(f"{D}/gates/rehearsal", json=body)).status == 400
+    assert (await client.get(f"{D}/gates/rehearsal?days=0")).status == 400
 
 
 async def test_times_of_the_record_are_rfc_3339(serve: Serve) -> None:

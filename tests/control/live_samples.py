@@ -21,6 +21,7 @@ GATES = {
     "pairs": {"min": 100},
     "duration": {"min_hours": 0.0},
     "outcome": {"min_matched": 100, "margin": 0.2},
+    "calibration": {"max_increase": 0.2},
     "latency": {"max_ratio": 5.0},
 }
 URLS = {"3": "http://127.0.0.1:8030", "4": "http://127.0.0.1:8040", "5": "http://127.0.0.1:8050"}

@@ -25,8 +25,8 @@ def test_an_alarm_keeps_its_id_and_beginning_when_its_cause_is_found() -> None:
     (began,) = book.update("fraud", "risk", [change()], NOW)
     (found,) = book.update("fraud", "risk", [change(kind="data.broken", since=NOW + 50)], NOW + 60)
     assert (found.id, found.since, found.kind) == (began.id, NOW - 5, "data.broken")
-    assert book.broken("fraud")
-    assert not book.broken("other")
+    assert book.broken_since("fraud") == NOW - 5
+    assert book.broken_since("other") is None
 
 
 def test_a_broken_input_stays_known_as_broken_until_it_ends() -> None:
@@ -38,9 +38,9 @@ def test_a_broken_input_stays_known_as_broken_until_it_ends() -> None:
     assert book.update("fraud", "risk", [change(says="no cause yet", severity="info")], NOW + 1) == ()
     (alarm,) = book.open()
     assert (alarm.kind, alarm.severity, alarm.says) == ("data.broken", "critical", "amount: live = 0.01 × trained")
-    assert book.broken("fraud")
+    assert book.broken_since("fraud") == NOW - 5
     assert [a.ended for a in book.update("fraud", "risk", [], NOW + 2)] == [NOW + 2]
-    assert not book.broken("fraud")
+    assert book.broken_since("fraud") is None
 
 
 def test_what_it_says_is_refreshed_without_being_news() -> None:

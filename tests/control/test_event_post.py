@@ -15,11 +15,13 @@ from aiohttp import web
 from sqlalchemy import select
 
 from sidecar.config_events import EventReceiver
+from sidecar.config_gates import Gates
 from sidecar.control import event_post, schema
 from sidecar.control.dead_letters import DeadLetterOffice
 from sidecar.control.decisions import Decisions
 from sidecar.control.event_post import EVENT, EventPost
 from sidecar.control.event_sender import EventSender, signed
+from sidecar.control.gate_hours import GateHours
 from sidecar.control.outbox import Manner, Outbox
 from sidecar.control.record import Record
 from sidecar.control.store import Store
@@ -237,7 +239,9 @@ async def test_a_dead_letter_is_sent_again_by_a_person_and_the_trail_says_who(
         store,
         decisions,
         dead_letters=post.office,
+        hours=GateHours(decisions.database, challengers=tuple, record=lambda *_: {}, clock=lambda: post.now),
         tolerance=lambda _name: Tolerance(0.01),
+        gates=lambda _name: Gates(),
         clock=lambda: post.now,
     )
     (letter,) = (await record.dead_letters()).items

@@ -27,8 +27,8 @@ def outcomes(numbers: range, outcome: int = 1, **more: Any) -> dict[str, Any]:
 async def counted(stage: Stage) -> list[Any]:
     """What is known of outcomes, for every version and for the pair."""
     performance = (await stage.get(f"{ONE}/performance"))["items"]
-    gates = {gate["name"]: gate for gate in (await stage.get(f"{ONE}/gates"))["gates"]}
-    return [[(item["version"], item["matched"], item["metrics"]) for item in performance], gates["outcome"]["n"]]
+    paired = (await stage.get(f"{ONE}/comparison"))["outcomes"]
+    return [[(item["version"], item["matched"], item["metrics"]) for item in performance], paired["matched"]]
 
 
 async def before_a_kill(stage: Stage) -> list[Any]:

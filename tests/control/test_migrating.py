@@ -52,7 +52,7 @@ def shape(path: Path) -> list[str]:
 
 async def test_every_earlier_version_is_among_them() -> None:
     assert STORES == ["store-1", "store-2", "store-3"]
-    assert DECISIONS == ["decisions-1"]
+    assert DECISIONS == ["decisions-1", "decisions-2"]
 
 
 @pytest.mark.parametrize("name", STORES)

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from sqlalchemy import update
 
+from sidecar.config_gates import Gates
 from sidecar.control import schema
 from tests.control.whole_control import ONE, ROWS, Json, Stage, evidence, gates_pass, staged
 
@@ -162,3 +163,23 @@ async def test_an_event_that_was_given_up_is_listed_and_sent_again(stage: Stage,
 )
 async def test_what_makes_no_sense_is_said(stage: Stage, path: str, status: int) -> None:
     await stage.get(path, status)
+
+
+async def test_other_gates_are_rehearsed_on_what_was_kept(stage: Stage) -> None:
+    await evidence(stage)
+    hours = stage.control._rounds._gate_hours
+    assert hours is not None
+    await hours.round()
+    off = dict.fromkeys(Gates.model_fields, False)
+    lax = await stage.post(f"{ONE}/gates/rehearsal", {"gates": off, "days": 1})
+    strict = await stage.post(f"{ONE}/gates/rehearsal", {"gates": off | {"pairs": {"min": 10**9}}})
+    (one,), (other,) = lax["challengers"], strict["challengers"]
+    assert (one["challenger"], one["passed"], one["hours"]) == ("4", one["hours"], len(one["items"]))
+    assert (other["first_pass"], other["items"][0]["blocking"]) == (None, ["pairs"])
+    in_force = await stage.get(f"{ONE}/gates/rehearsal")
+    assert in_force["settings"] != lax["settings"]
+    assert in_force["moves"][0]["action"] == "start"
+    url = f"{stage._url}{ONE}/gates/rehearsal"
+    async with stage.session.post(url, json={"gates": {"pairs": {"max": 1}}}) as answer:
+        assert answer.status == 400
+        assert "gates.pairs.max" in await answer.text()

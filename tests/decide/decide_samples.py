@@ -7,7 +7,16 @@ from typing import Any
 import msgspec
 
 from sidecar.decide.evidence import Evidence
-from sidecar.reports import ComparisonReport, Copies, GateTable, Interval, PairedQuality, Quantiles, VersionQuality
+from sidecar.reports import (
+    ComparisonReport,
+    Copies,
+    GateTable,
+    Interval,
+    Maturity,
+    PairedQuality,
+    Quantiles,
+    VersionQuality,
+)
 from sidecar.standing import Alarm, DeploymentState, Target
 
 NOW = 1_700_000_000.0
@@ -21,7 +30,9 @@ REPORT = ComparisonReport(
     paired_requests=9_980,
     judged_requests=9_990,
     champion_failures=5,
-    challenger_failures=8,
+    challenger_failures=0,
+    champion_only_failures=5,
+    challenger_only_failures=0,
     unpaired=0,
     agreement=Interval(0.95, 0.94, 0.96),
     agreement_basis="labels",
@@ -34,13 +45,44 @@ REPORT = ComparisonReport(
 )
 
 
-def quality(better: int, worse: int, same: int) -> PairedQuality:
+def maturity(better: int, worse: int, same: int, **changes: Any) -> Maturity:
+    """Every row has had its time, and its outcome."""
+    rows = better + worse + same
+    fields: dict[str, Any] = {
+        "after_s": 60.0,
+        "predicted": rows,
+        "matched": rows,
+        "coverage": 1.0,
+        "better": better,
+        "worse": worse,
+        "same": same,
+        "differing": better + worse,
+        "undecided": 0,
+        "bounds": ((better - worse) / rows, (better - worse) / rows) if rows else None,
+        "arrival_e": 1.0,
+        "refused": None,
+    }
+    return Maturity(**fields | changes)
+
+
+def quality(better: int, worse: int, same: int, **changes: Any) -> PairedQuality:
+    """Fields of maturity and of the whole alike, by name; by default every row is mature."""
     matched = better + worse + same
+    of_mature = {name: changes.pop(name) for name in list(changes) if name in Maturity.__struct_fields__}
     both = [
         VersionQuality(version=version, predicted=matched, matched=matched, coverage=1.0, metrics={})
         for version in ("3", "4")
     ]
-    return PairedQuality(champion=both[0], challenger=both[1], matched=matched, better=better, worse=worse, same=same)
+    fields: dict[str, Any] = {
+        "champion": both[0],
+        "challenger": both[1],
+        "matched": matched,
+        "better": better,
+        "worse": worse,
+        "same": same,
+        "maturity": maturity(better, worse, same, **of_mature),
+    }
+    return PairedQuality(**fields | changes)
 
 
 def evidence(**changes: Any) -> Evidence:

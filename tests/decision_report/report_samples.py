@@ -34,7 +34,7 @@ def found(**changes: Any) -> Evidence:
         "score_difference": ScoreDifference(n=9_000, mean=0.004, mean_abs=0.02, p50=0.01, p95=0.11, max=0.62),
         "cohen_kappa": 0.91,
     }
-    both = quality(214, 130, 9_100)
+    both = quality(214, 130, 9_100, gaps={"ece": Interval(-0.002, -0.006, 0.004)})
     sides = {
         "champion": msgspec.structs.replace(
             both.champion,

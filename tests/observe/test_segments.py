@@ -30,6 +30,12 @@ def test_numbers_fall_between_the_edges() -> None:
     assert found[5:] == ["amount=other"] * 3
 
 
+def test_what_the_settings_name_is_known_before_any_row() -> None:
+    rules = Segments([SegmentBy(feature="a", values=("x", "y")), SegmentBy(feature="b", edges=(0.0, 1.5))])
+    assert rules.named == ("a=x", "a=y", "b<0", "0<=b<1.5", "b>=1.5")
+    assert Segments([]).named == ()
+
+
 def test_a_row_is_in_one_segment_of_each_feature() -> None:
     rules = Segments([SegmentBy(feature="a", values=("x",)), SegmentBy(feature="b", edges=(1.0,))])
     assert rules
