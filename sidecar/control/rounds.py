@@ -144,7 +144,8 @@ class Rounds:
             self._alarms.saved(alarm)
 
     def _look(self, name: str, watch: DeploymentWatch, now: float) -> None:
-        watch.tick(now)
+        for look in watch.looks(now):
+            self._attempt(look)
         holding, owner = watch.alarms(now), watch.deployment.owner
         self._news.tell(self._alarms.update(name, owner, holding, now, inputs_known=watch.inputs_known), now)
         watch.void = self._alarms.broken(name)

@@ -9,7 +9,7 @@ Does not: write to disk, keep alarms, or judge. Called by the intake and the rou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -163,11 +163,18 @@ class DeploymentWatch:
             self.evidence.fold_joined(joined)
         self.kept_quality.counted(joined.seq)
 
+    def looks(self, now: float) -> tuple[Callable[[], None], ...]:
+        """Once a second, each by itself: where one watch cannot go on, the others must not fall silent with it."""
+        return (
+            lambda: self.truths.look(self.quality, now),
+            lambda: self.working.look(self.quality, now),
+            lambda: self.inputs.tick(now, self.state.watch_until),  # judges the drift buckets that are due
+        )
+
     def tick(self, now: float) -> None:
-        """Once a second: judges the drift buckets that are due, and looks at what that says."""
-        self.truths.look(self.quality, now)
-        self.working.look(self.quality, now)
-        self.inputs.tick(now, self.state.watch_until)
+        """All that comes once a second."""
+        for look in self.looks(now):
+            look()
 
     def freeze_reference(self, now: float) -> None:
         """Makes the newest live rows what drift is measured against. Raises Refused where they are no measure."""

@@ -87,6 +87,19 @@ async def test_an_alarm_is_opened_announced_stored_and_voids_evidence(world: Wor
     assert {alarm.id for alarm in stored} == {alarm.id for alarm in world.alarms.open()}
 
 
+@pytest.mark.parametrize("watch", ["truths", "working"])
+async def test_a_watch_that_cannot_go_on_does_not_silence_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, watch: str
+) -> None:
+    def stuck(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(getattr(world.watches["fraud"], watch), "look", stuck)
+    await world.seconds(range(4), euros=True)
+    assert world.alarms.broken("fraud")
+    assert len(world.failures) == 4, "and each time it is counted"
+
+
 async def test_alarms_that_could_not_be_written_are_written_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
