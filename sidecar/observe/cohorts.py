@@ -86,12 +86,18 @@ class Period(msgspec.Struct, array_like=True):
             self.pairs.setdefault(challenger, PairCounts()).add(counts)
 
     def decide(self, decision: str, rows: int, known: int) -> None:
-        """Rows that the champion decided so, and those of them with an outcome."""
-        if decision not in self.decided and len(self.decided) >= _MOST_DECISIONS:
-            decision = OTHER
+        """Rows that the champion decided so, and those of them with an outcome.
+
+        Of many decisions the first by name have a place of their own: no order of rows chooses them, and each of
+        them had its place from its first row on.
+        """
         mine = self.decided.setdefault(decision, [0, 0])
         mine[0] += rows
         mine[1] += known
+        if len(self.decided) > _MOST_DECISIONS:
+            named = [name for name in self.decided if name != OTHER]
+            if len(named) > _MOST_DECISIONS:
+                self.decide(OTHER, *self.decided.pop(max(named)))
 
 
 class CohortsDocument(msgspec.Struct, frozen=True):

@@ -142,6 +142,22 @@ def test_merging_is_free_of_order_and_of_the_length_of_periods() -> None:
     assert merged(a, b).predicted > 1_800
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_decisions_the_same_are_named_whatever_came_first(seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [(NOW - rng.random() * 600.0, str(rng.randrange(60))) for _ in range(900)]
+    parts = Cohorts(), Cohorts(), Cohorts()
+    for place, (at, decision) in enumerate([*rows, *rng.sample(rows, len(rows))]):
+        said, part = RowPrediction(decision, None), parts[0] if place < len(rows) else rng.choice(parts[1:])
+        part.fold_predicted(at, "3", None, {"3": decision})
+        part.fold_outcome(at, said, {}, 0.5)
+    parts[2].merge(parts[1])
+    whole, merged = (msgspec.to_builtins(part.to_document()) for part in (parts[0], parts[2]))
+    assert merged == whole
+    assert max(len(period[2]) for period in whole["periods"].values()) == 17
+    assert sum(rows for period in whole["periods"].values() for rows, _ in period[2].values()) == len(rows)
+
+
 def test_a_challenger_whose_evidence_begins_anew_has_no_mature_rows() -> None:
     quality = observer(500)
     quality.forget_pair("3", "4")
