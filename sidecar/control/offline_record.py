@@ -67,6 +67,8 @@ def read_lines(path: Path) -> list[AuditEntry]:
 
 
 def verify_lines(path: Path, keys: Keyring, exported: SignedHead | None) -> AuditCheck:
-    """Checks an exported trail by itself, and against a head that was kept elsewhere."""
+    """Checks an exported trail by itself, and against a head that was kept elsewhere. Raises StoreError for none."""
     entries = read_lines(path)
+    if not entries and exported is None:
+        raise StoreError(f"{path} holds no entry: a trail begins with the first start, so this is none, or was cut off")
     return check_entries(entries, None, len(entries), keys, exported)

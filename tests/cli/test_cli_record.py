@@ -118,6 +118,14 @@ def test_a_damaged_export_is_said_with_its_line(sidecar: Run, tmp_path: Path) ->
     assert "line 1" in sidecar("audit", "verify", "--file", str(trail)).stderr
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_export_without_an_entry_does_not_hold(sidecar: Run, tmp_path: Path, content: str) -> None:
+    trail = tmp_path / "trail.jsonl"
+    trail.write_text(content)
+    found = sidecar("audit", "verify", "--file", str(trail))
+    assert (found.exit_code, "holds no entry" in found.stderr, found.stdout) == (2, True, "")
+
+
 def test_a_running_sidecar_checks_a_kept_head(fraud: Any, sidecar: Run, tmp_path: Path) -> None:
     head = tmp_path / "head.json"
     fraud.answer("/v1/audit/head", {"seq": 3, "hash": HASH, "at": 1.5, "key": None, "mac": None})
