@@ -3,6 +3,8 @@
 Keeps: the reference is the mean absolute error of the version's own first `REFERENCE_ROWS` outcomes, frozen; a tenth
 more of it is lost without a word. A false alarm comes at most once in `_THRESHOLD` blocks on average, at any number of
 looks, as far as the central limit theorem holds for blocks of 100; the alarm closes when newer blocks are as good.
+Sums so far come exact, so that one amount far out does not swallow those after it: their difference would be noise.
+A correction while the reference is gathered is taken up in it; later ones change nothing that was judged.
 Does not: match outcomes, know versions, read a clock, keep any amount. Called by control's `truths`.
 Source: `stats.mean_risk`, summed over starts as an e-detector (Shin, Ramdas & Rinaldo 2024), as `outcome_risk`.
 """
@@ -15,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.stats.exact_sum import as_float, as_text, from_stored
 from sidecar.stats.mean_interval import mean_interval
 from sidecar.stats.mean_risk import mean_log_e, mean_lower
 
@@ -72,18 +75,20 @@ class AmountFinding(msgspec.Struct, frozen=True):
 
 class _Snapshot(msgspec.Struct, frozen=True):
     format: Literal[1]
-    seen: Errors
+    seen: Errors  # what earlier versions read
     reference: Errors
     waiting: Errors
     blocks: tuple[Errors, ...]
     since: float | None
+    exact: tuple[str, str] | None = None  # both sums of `seen`
 
 
 class AmountRisk:
     """One version's absolute errors over time."""
 
     def __init__(self) -> None:
-        self._seen = self._reference = self._waiting = Errors()
+        self._seen = (0, 0, 0)
+        self._reference = self._waiting = Errors()
         self._blocks: list[Errors] = []
         self._since: float | None = None
 
@@ -97,15 +102,15 @@ class AmountRisk:
         loss = max(lower - self._limit, 0.0) / usual + TOLERATED if usual > 0.0 else 1.0
         return AmountFinding(newest.mean, newest.n, usual, self._reference.n, loss, self._since)
 
-    def look(self, n: int, total: float, squares: float, now: float) -> None:
-        """Takes the version's sums so far, of |error| and its square. Corrections may make them smaller."""
-        seen, self._seen = self._seen, Errors(n, total, squares, now)
-        new = Errors(n - seen.n, total - seen.total, squares - seen.squares, now)
+    def look(self, n: int, total: int, squares: int, now: float) -> None:
+        """Takes the version's sums so far, of |error| and its square, in `exact_sum`'s units. Corrections count."""
+        seen, self._seen = self._seen, (n, total, squares)
+        new = Errors(n - seen[0], as_float(total - seen[1]), as_float(squares - seen[2]), now)
+        if self._reference.n < REFERENCE_ROWS:
+            self._gather(seen, new)
+            return
         if new.n <= 0 or not new.whole:
             return  # a correction, or sums that began anew: the next rows count from here
-        if self._reference.n < REFERENCE_ROWS:
-            self._reference = self._reference.plus(new)
-            return
         self._waiting = self._waiting.plus(new)
         if self._waiting.n >= BLOCK_ROWS:
             self._blocks.append(self._waiting)
@@ -116,7 +121,15 @@ class AmountRisk:
     def snapshot(self) -> bytes:
         """Everything, for the store."""
         return msgspec.msgpack.encode(
-            _Snapshot(_FORMAT, self._seen, self._reference, self._waiting, tuple(self._blocks), self._since)
+            _Snapshot(
+                _FORMAT,
+                Errors(*_floats(self._seen)),
+                self._reference,
+                self._waiting,
+                tuple(self._blocks),
+                self._since,
+                (as_text(self._seen[1]), as_text(self._seen[2])),
+            )
         )
 
     def restore(self, snapshot: bytes) -> None:
@@ -124,8 +137,21 @@ class AmountRisk:
         stored = msgspec.msgpack.decode(snapshot, type=_Snapshot)  # msgspec's errors are ValueErrors as well
         if not all(part.whole for part in (stored.seen, stored.reference, stored.waiting, *stored.blocks)):
             raise ValueError("the sums of errors are damaged")
-        self._seen, self._reference, self._waiting = stored.seen, stored.reference, stored.waiting
+        total, squares = map(from_stored, stored.exact or (stored.seen.total, stored.seen.squares))
+        self._seen = stored.seen.n, total, squares
+        self._reference, self._waiting = stored.reference, stored.waiting
         self._blocks, self._since = list(stored.blocks), stored.since
+
+    def _gather(self, seen: tuple[int, int, int], new: Errors) -> None:
+        """More rows of the reference, or corrected ones."""
+        known = self._reference
+        # While all that was seen is in the reference, what is left of it after a correction is known exactly.
+        if known.n == seen[0]:
+            whole = Errors(*_floats(self._seen), known.began_at or new.began_at)
+            if self._seen[0] > 0 and whole.whole:
+                self._reference = whole
+        elif new.n > 0 and new.whole:
+            self._reference = known.plus(new)
 
     def _judge(self) -> None:
         if self._since is not None:
@@ -159,6 +185,10 @@ class AmountRisk:
 
     def _newest(self, age: int) -> Errors:
         return _sum(self._blocks[-age:])
+
+
+def _floats(sums: tuple[int, int, int]) -> tuple[int, float, float]:
+    return sums[0], as_float(sums[1]), as_float(sums[2])
 
 
 def _sum(blocks: Sequence[Errors]) -> Errors:

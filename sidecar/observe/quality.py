@@ -1,9 +1,9 @@
 """How good each version is on rows whose outcome is known, and which of two was right on the same rows.
 
 Invariant: counts add and can be taken back, so corrected outcomes, merges and the order of arrival leave the same
-numbers (error sums up to rounding). A version that gives only scores is judged at `threshold` where the outcome is 0 or
-1, by its error where the outcome is a number. Does not match outcomes to predictions (`control/decisions` does) nor
-judge versions (`decide/gates` does). Called by the control's intake.
+numbers (sums of losses up to rounding). A version that gives only scores is judged at `threshold` where the outcome is
+0 or 1, by its error where the outcome is a number. Does not match outcomes to predictions (`control/decisions` does)
+nor judge versions (`decide/gates` does). Called by the control's intake.
 """
 
 from __future__ import annotations
@@ -141,13 +141,13 @@ class QualityObserver:
         tally = self._tallies.get(version)
         return tally.counts if tally is not None else QualityCounts()
 
-    def amounts(self, version: str) -> tuple[int, float, float]:
-        """Rows, sum of |error| and sum of error² of a version that predicts amounts; zeros for any other."""
+    def amounts(self, version: str) -> tuple[int, int, int]:
+        """Rows, sum of |error| and of error² (`exact_sum`'s units) of a version that predicts amounts; else zeros."""
         self._take()
         tally = self._tallies.get(version)
         if tally is None or tally.wide <= 0:
-            return 0, 0.0, 0.0
-        return tally.errors, max(0.0, tally.sums[0]), max(0.0, tally.sums[1])
+            return 0, 0, 0
+        return tally.errors, tally.sums[0], tally.sums[1]
 
     def paired(self, champion: str, challenger: str, now: float | None = None) -> PairedQuality:
         """Both on the rows that both predicted and whose outcome is known; `matched` = better + worse + same.

@@ -1,7 +1,7 @@
 """One version's sums over rows with an outcome, and every metric that can be read from them, with its interval.
 
 Invariant: rows add and can be taken back, so corrected outcomes, merges and the order of arrival leave the same
-numbers (sums of errors of amounts up to rounding). Does not match outcomes nor judge versions.
+numbers, also those of amounts: one value far out, once corrected, is gone. Does not match outcomes nor judge versions.
 Used by the quality observer.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from sidecar.observe.judged_rows import Flags, Integers, JudgedRows
 from sidecar.reports import Interval, ReliabilityBin
 from sidecar.stats.calibration import Calibration
+from sidecar.stats.exact_sum import as_float, as_text, exact_sum, from_stored
 from sidecar.stats.mean_interval import mean_interval
 from sidecar.stats.quality import QualityCounts
 from sidecar.stats.roc import RocCells, RocDocument
@@ -29,7 +30,7 @@ class TallyDocument(msgspec.Struct, frozen=True):
     counts: QualityCounts
     many: int
     errors: int
-    sums: list[float]
+    sums: list[str | float]  # by `exact_sum`; earlier versions wrote floats
     wide: int
     roc: RocDocument
     calibration: Calibration
@@ -42,7 +43,8 @@ class Tally:
         matched: rows with an outcome, judged or not.
         counts, roc, calibration: labels and probabilities.
         many: judged labels that are not of two classes, so that precision, recall and specificity mean nothing.
-        errors: rows with a score and a number as outcome, `sums` of their |error|, its square and its fourth power.
+        errors: rows with a score and a number as outcome, `sums` of their |error|, its square and its fourth power, in
+            units of `exact_sum`.
         wide: those of them that cannot be a probability and a 0 or 1: the version predicts amounts.
     """
 
@@ -51,7 +53,7 @@ class Tally:
     def __init__(self) -> None:
         self.matched = self.many = self.errors = self.wide = 0
         self.counts, self.roc, self.calibration = QualityCounts(), RocCells(), Calibration()
-        self.sums = [0.0, 0.0, 0.0]
+        self.sums = [0, 0, 0]
 
     def add(self, rows: JudgedRows, signs: Integers) -> None:
         """Rows; a sign of -1 takes one back."""
@@ -78,7 +80,7 @@ class Tally:
             self.errors += int(mine.sum())
             self.wide += _sum(signs, measured & ~rows.two)
             for place, power in enumerate((1, 2, 4)):
-                self.sums[place] += float((mine * sizes**power).sum())
+                self.sums[place] += exact_sum(sizes**power, mine)
 
     def merge(self, other: Tally) -> None:
         """Adds another one, which counts the same afterwards."""
@@ -95,7 +97,7 @@ class Tally:
     def metrics(self) -> dict[str, float]:
         """The metrics that are known and mean something."""
         if self.wide:
-            size, square, _ = (max(0.0, total) / self.errors for total in self.sums)
+            size, square = (max(0.0, as_float(total)) / self.errors for total in self.sums[:2])
             return {"mae": size, "rmse": math.sqrt(square)}
         known, roc, error = self.counts.metrics, self.roc.read(), self.calibration.error
         if roc is not None:
@@ -109,7 +111,7 @@ class Tally:
         values = self.metrics
         bounds: dict[str, tuple[float, float] | None]
         if self.wide:
-            size, square, fourth = self.sums
+            size, square, fourth = map(as_float, self.sums)
             squares = mean_interval(self.errors, square, fourth, scale=square / self.errors)
             bounds = {
                 "mae": mean_interval(self.errors, size, square, scale=math.sqrt(square / self.errors)),
@@ -144,7 +146,7 @@ class Tally:
             counts=self.counts,
             many=self.many,
             errors=self.errors,
-            sums=self.sums,
+            sums=[as_text(total) for total in self.sums],
             wide=self.wide,
             roc=self.roc.to_document(),
             calibration=self.calibration,
@@ -158,7 +160,7 @@ class Tally:
         tally.wide, tally.counts, tally.calibration = document.wide, document.counts, document.calibration
         if len(document.sums) != len(tally.sums) or not tally.calibration.whole:
             raise ValueError("the sums of outcomes are damaged")
-        tally.sums = list(document.sums)
+        tally.sums = [from_stored(total) for total in document.sums]
         tally.roc = RocCells.from_document(document.roc)
         return tally
 

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sidecar.observe.amount_risk import BLOCK_ROWS, REFERENCE_ROWS, AmountRisk
+from sidecar.stats.exact_sum import exact_sum
 
 NOW = 1_700_000_000.0
 
@@ -16,7 +18,11 @@ class Stream:
     def __init__(self, seed: int = 1) -> None:
         self.risk = AmountRisk()
         self.rng = np.random.default_rng(seed)
-        self.n, self.total, self.squares, self.at = 0, 0.0, 0.0, NOW
+        self.n, self.total, self.squares, self.at = 0, 0, 0, NOW
+
+    def add(self, errors: NDArray[np.float64], sign: int = 1) -> None:
+        self.total += sign * exact_sum(errors)
+        self.squares += sign * exact_sum(errors**2)
 
     def step(self, size: float, rows: int = BLOCK_ROWS, times: int = 1) -> list[bool]:
         states = []
@@ -24,8 +30,7 @@ class Stream:
             errors = size * self.rng.lognormal(0.0, 1.0, rows)
             self.at += 60
             self.n += rows
-            self.total += float(errors.sum())
-            self.squares += float((errors**2).sum())
+            self.add(errors)
             self.risk.look(self.n, self.total, self.squares, self.at)
             states.append(self.risk.finding is not None)
         return states
@@ -56,9 +61,28 @@ def test_a_tenth_more_is_tolerated() -> None:
 def test_one_amount_far_out_is_no_evidence() -> None:
     stream = Stream(4)
     stream.step(3.0, times=20)
-    stream.total += 1e6
-    stream.squares += 1e12
+    stream.add(np.array([1e6]))
     assert not any(stream.step(3.0, times=5))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_amount_beyond_all_others_neither_hides_nor_fakes_what_comes_after_it(seed: int) -> None:
+    stream = Stream(seed)
+    stream.step(3.0, times=12)
+    stream.add(np.array([1e16]))
+    assert not any(stream.step(3.0, times=80))
+    assert stream.step(9.0, times=12)[-1]
+
+
+@pytest.mark.parametrize("corrected_after", [3, 8])
+def test_a_slip_among_the_first_outcomes_is_forgotten_with_its_correction(corrected_after: int) -> None:
+    stream, slip = Stream(7), np.array([1e9])
+    stream.step(3.0, times=2)
+    stream.add(slip)
+    stream.step(3.0, times=corrected_after - 2)
+    stream.add(slip, -1)
+    assert not any(stream.step(3.0, times=40))
+    assert stream.step(9.0, times=12)[-1]
 
 
 def test_the_alarm_ends_when_newer_outcomes_are_as_good_again_and_does_not_flap() -> None:
@@ -73,10 +97,8 @@ def test_the_alarm_ends_when_newer_outcomes_are_as_good_again_and_does_not_flap(
 
 def test_corrections_and_counts_that_begin_anew_are_no_outcomes() -> None:
     risk = AmountRisk()
-    risk.look(1_000, 1_000.0, 2_000.0, NOW)
-    risk.look(990, 980.0, 1_900.0, NOW)
-    risk.look(0, 0.0, 0.0, NOW)
-    risk.look(1_000, 1_000.0, 2_000.0, NOW)
+    for rows, total, squares in ((1_000, 1_000.0, 2_000.0), (990, 980.0, 1_900.0), (0, 0.0, 0.0), (1_000, 1e3, 2e3)):
+        risk.look(rows, exact_sum(np.array([total])), exact_sum(np.array([squares])), NOW)
     assert risk.finding is None
 
 
@@ -85,7 +107,7 @@ def test_a_version_that_was_never_off_is_told_once_it_is() -> None:
     found = []
     for number in range(1, 60):
         more = max(number - 30, 0) * 500.0
-        risk.look(number * 500, more, more, NOW + number)
+        risk.look(number * 500, exact_sum(np.array([more])), exact_sum(np.array([more])), NOW + number)
         found.append(risk.finding)
     assert found[:30] == [None] * 30
     assert found[-1] is not None

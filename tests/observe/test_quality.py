@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.observe.quality import QualityObserver, RowPrediction
 from sidecar.reports import VersionQuality
+from sidecar.stats.exact_sum import as_float
 
 
 def said(label: str | None = None, score: float | None = None) -> RowPrediction:
@@ -212,8 +213,22 @@ def test_of_amounts_the_errors_are_compared_though_nobody_is_right() -> None:
     assert pair.champion.metrics == {"mae": pytest.approx(10.0), "rmse": pytest.approx(10.0)}
     rows, sizes, squares = quality.amounts("3")
     assert rows == 200
-    assert [sizes, squares] == pytest.approx([2_000.0, 20_000.0])
-    assert paired_scores(5, 0.0).amounts("3") == (0, 0.0, 0.0)
+    assert [as_float(sizes), as_float(squares)] == pytest.approx([2_000.0, 20_000.0])
+    assert paired_scores(5, 0.0).amounts("3") == (0, 0, 0)
+
+
+def test_an_amount_beyond_all_others_is_gone_once_it_was_corrected() -> None:
+    clean, slipped = QualityObserver(), QualityObserver()
+    for row in range(200):
+        clean.fold_row("3", {"3": said(None, 100.0)}, 100.0 + row)
+        first = 1e18 if row == 100 else 100.0 + row
+        slipped.fold_row("3", {"3": said(None, 100.0)}, first)
+    slipped.fold_row("3", {"3": said(None, 100.0)}, 200.0, replaces=1e18)
+    assert slipped.report("3") == clean.report("3")
+    assert slipped.snapshot() == clean.snapshot()
+    restored = QualityObserver()
+    restored.restore(slipped.snapshot())
+    assert restored.amounts("3") == clean.amounts("3")
 
 
 def test_every_metric_has_an_interval_and_probabilities_their_bins() -> None:
