@@ -119,9 +119,10 @@ class Rounds:
             if self._record is not None:
                 group.create_task(self._every(ROUND_S, "record", self._record))
             if self._rescoring is not None:
-                group.create_task(self._every(RESCORING_S, "rescoring", self._rescoring.round))
+                group.create_task(self._every(RESCORING_S, "rescoring", self._observing(self._rescoring.round)))
             if self._noise_floor is not None:
-                group.create_task(self._every(NOISE_FLOOR_S, "noise floor", self._noise_floor.round))
+                asking = self._observing(self._noise_floor.round)
+                group.create_task(self._every(NOISE_FLOOR_S, "noise floor", asking))
             if self._retraining is not None:
                 group.create_task(self._every(RETRAINING_S, "retraining", self._retraining.round))
             if self._agreements is not None:
@@ -140,6 +141,21 @@ class Rounds:
                 await work()
             except SidecarError as error:
                 log.warning("a round's step failed", extra={"fields": {"step": step, "says": str(error)}})
+
+    def _observing(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Callers' rows are in it, so it may fail as any observation may: counted, and nothing else ends."""
+
+        async def attempted() -> None:
+            asking = asyncio.ensure_future(work())
+            try:
+                await asyncio.wait([asking])
+            finally:
+                if not asking.done():
+                    asking.cancel()
+                    await asyncio.wait([asking])
+            self._attempt(asking.result)
+
+        return attempted
 
     async def round(self) -> None:
         """Closes drift buckets, makes the alarms agree with what is so, joins outcomes that came early.

@@ -17,11 +17,15 @@ from sidecar.reports import LabelWanted, LabelWants
 LIMIT = 500
 
 
+_ABOVE_ALL = "g"  # every digest
+
+
 class LabelQueueDocument(msgspec.Struct, frozen=True):
     """A queue as it is stored."""
 
     rows: list[LabelWanted]
     differing: int
+    last: str = _ABOVE_ALL
 
 
 class LabelQueue:
@@ -30,7 +34,7 @@ class LabelQueue:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, int], LabelWanted] = {}
         self._differing = 0
-        self._last = "g"  # above every digest: nothing was left out yet
+        self._last = _ABOVE_ALL  # nothing was left out yet
 
     def offer(self, request_id: str, row: int, at: float, champion: str, challenger: str) -> None:
         """A row as champion and challenger decide it; taken where they do so differently."""
@@ -60,14 +64,15 @@ class LabelQueue:
 
     def to_document(self) -> LabelQueueDocument:
         """All of it, for the snapshot."""
-        return LabelQueueDocument(list(self._rows.values()), self._differing)
+        return LabelQueueDocument(list(self._rows.values()), self._differing, self._last)
 
     @classmethod
     def from_document(cls, document: LabelQueueDocument) -> LabelQueue:
         """Reads a document back."""
         queue = cls()
         queue._rows = {(wanted.request_id, wanted.row): wanted for wanted in document.rows}
-        queue._differing = document.differing
+        # What was left out before a restart is left out after it, or later rows would be likelier than earlier ones.
+        queue._differing, queue._last = document.differing, document.last
         queue._keep_limit()
         return queue
 

@@ -21,6 +21,7 @@ from sidecar.payload.undecodable import Undecodable
 
 MOST_FORM_BYTES = 16_384
 _INTEGERS = ("INT", "UINT")
+_LEAST, _LARGEST = -(1 << 63), (1 << 64) - 1  # of an integer in JSON that orjson writes
 _NOT_HERE = ("shared_memory_region", "binary_data_size", "sequence_id")
 _KEPT_MEMBERS = ("outputs", "parameters", "signature_name", "params")
 
@@ -175,7 +176,17 @@ def _value(value: object, *, whole: bool = False, flag: bool = False) -> object:
             return bool(value)
         if whole:
             return round(value)
+    if isinstance(value, int) and not _LEAST <= value <= _LARGEST:
+        return _nearest(value)
     return value
+
+
+def _nearest(value: int) -> float | None:
+    """What a reader of 64 bits makes of a longer integer; None beyond every float."""
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _elsewhere(parameters: object) -> bool:
@@ -184,7 +195,13 @@ def _elsewhere(parameters: object) -> bool:
 
 
 def _small(members: object) -> bool:
-    return members is None or (isinstance(members, dict) and len(orjson.dumps(members)) <= MOST_FORM_BYTES)
+    """Whether members can be written again, some levels further in: not all that can be read can be."""
+    if members is None:
+        return True
+    try:
+        return isinstance(members, dict) and len(orjson.dumps([[[[members]]]])) <= MOST_FORM_BYTES
+    except orjson.JSONEncodeError:  # nested too deep, or an integer that is too long
+        return False
 
 
 def _nested(row: list[Any]) -> bool:

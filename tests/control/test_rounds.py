@@ -214,3 +214,32 @@ async def test_each_kind_of_round_has_its_pace_and_one_that_fails_comes_again(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert calls["ask_registry"] == 1
+
+
+@pytest.mark.parametrize("asker", ["rescoring", "noise_floor"])
+async def test_asking_the_champion_about_a_callers_rows_may_fail_and_ends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, asker: str
+) -> None:
+    class Asker:
+        def __init__(self) -> None:
+            self.times, self.enough = 0, asyncio.Event()
+
+        async def round(self) -> None:
+            self.times += 1
+            if self.times > 2:
+                self.enough.set()
+                await asyncio.Event().wait()  # the champion never answers
+            raise ZeroDivisionError
+
+    asked = Asker()
+    monkeypatch.setattr(world.rounds, f"_{asker}", asked)
+    for pace in ("RESCORING_S", "NOISE_FLOOR_S"):
+        monkeypatch.setattr(pacing, pace, 0.001)
+    running = asyncio.create_task(world.rounds.run())
+    async with asyncio.timeout(30):
+        await asyncio.wait([running, asyncio.ensure_future(asked.enough.wait())], return_when="FIRST_COMPLETED")
+    assert not running.done()
+    assert len(world.failures) == 2, "counted each time"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()

@@ -76,6 +76,7 @@ def test_no_row_outlives_its_age() -> None:
     [
         (1, True), (None, True), (True, True), (float("nan"), True), ("x" * LONGEST_TEXT, True),
         ("x" * (LONGEST_TEXT + 1), False), ([1], False), ({"a": 1}, False), (1 << 5000, False), (b"raw", False),
+        ((1 << 1_024) - 1, False), (-(1 << 1_024) + 1, False), ((1 << 1_023) - 1, True),
     ],
 )  # fmt: skip
 def test_only_small_plain_values_are_kept(value: object, kept: bool) -> None:

@@ -47,6 +47,17 @@ def test_the_sample_does_not_depend_on_when_a_row_came() -> None:
     assert len(queue.report(5).items) == 5
 
 
+def test_after_a_restart_later_rows_are_no_likelier_than_earlier_ones() -> None:
+    queues, again = LabelQueues(), LabelQueues()
+    for number in range(6 * LIMIT):
+        queues.offer(f"r-{number}", 0, 1.0, "3", {"3": "1", "4": "0"})
+    again.restore(queues.snapshot())
+    for later in (queues, again):
+        for number in range(6 * LIMIT, 7 * LIMIT):
+            later.offer(f"r-{number}", 0, 2.0, "3", {"3": "1", "4": "0"})
+    assert again.of("4").report(2 * LIMIT) == queues.of("4").report(2 * LIMIT)
+
+
 def test_each_challenger_has_a_queue_and_a_restart_keeps_them() -> None:
     queues, again = LabelQueues(), LabelQueues()
     queues.offer("a", 0, 1.0, "3", {"3": "1", "4": "0", "5": "1"})

@@ -127,6 +127,33 @@ def test_compressed_bodies_and_csv_have_no_form(wire: dict[str, str]) -> None:
     assert _form({"instances": [[1, 2]]}, wire=wire) is None
 
 
+def test_integers_of_any_length_are_written_so_that_they_can_be_read() -> None:
+    form = _form({"instances": [[1, 2]]})
+    assert form is not None
+    rows: list[dict[str, object]] = [{"a": 10**30, "b": -(10**30)}, {"a": (1 << 64) - 1, "b": 10**400}]
+    assert json.loads(write(form, rows))["instances"] == [[1e30, -1e30], [18446744073709551615, None]]
+
+
+@pytest.mark.parametrize("depth", [250, 251, 253, 254, 300, 900])
+@pytest.mark.parametrize("tensor", [True, False])
+def test_parameters_that_are_nested_too_deep_to_be_written_have_no_form(depth: int, tensor: bool) -> None:
+    inside: object = 1
+    for _ in range(depth):
+        inside = [inside]
+    parameters = {"p": inside}
+    document = (
+        {"inputs": [_tensor("a", "FP32", [1], [1], parameters=parameters)]}
+        if tensor
+        else {"instances": [[1]], "parameters": parameters}
+    )
+    form = _form(document, ("a",))
+    assert form is None or write(form, [{"a": 1}])
+
+
+def test_parameters_with_an_integer_that_is_too_long_have_no_form() -> None:
+    assert form_of("/p", "", "", b'{"instances": [[1, NaN]], "parameters": {"x": %d}}' % 10**40, ["a", "b"]) is None
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 20_000])
 def test_what_is_no_json_has_no_form(body: bytes) -> None:
     assert form_of("/p", "", "", body, ("a",)) is None
