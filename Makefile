@@ -29,7 +29,7 @@ SCHEMAS := .cache/schemas
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test prepared compiled lint bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
+.PHONY: demo test test-browser prepared compiled lint bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
@@ -37,9 +37,14 @@ demo: .venv/core
 # Twice where it counts: what is compiled has the same tests as its source. Python's safe path keeps this folder, where
 # the sources lie, off the front of the search path; children inherit both variables.
 test: prepared
-	$(call tests,3,--ignore tests/chaos)
+	$(call tests,3,--ignore tests/chaos --ignore tests/browser)
 	$(call tests,2,tests/chaos)
 	export $(COMPILED); $(call tests,3,$(TWIN))
+
+# The dashboard in a real Chromium: SIDECAR_BROWSER, the machine's own, or what `playwright install chromium` brings. Apart
+# from the others, for a machine may have none, and no test is passed over in silence.
+test-browser: .venv/test
+	$(call tests,0,tests/browser)
 
 # Two at a time: unpacking, the types and the compiler are bound by one core each.
 prepared:

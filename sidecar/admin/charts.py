@@ -89,7 +89,7 @@ def over_time(
     most_dots: int = 60,
 ) -> LineChart | None:
     """A line over time; None below two points. `share`: values are shares, shown in percent; `marks` are moments."""
-    if len(points) < 2:
+    if len(points) < 2 or points[0].at >= points[-1].at:
         return None
     start, end = points[0].at, points[-1].at
     values = [point.value for point in points] + ([] if required is None else [required])
@@ -156,7 +156,7 @@ def outlines(
             return ""
         parts = [f"M0 {HEIGHT:.0f}"]
         for index, share in enumerate(density):
-            parts.append(f"V{HEIGHT - share / top * (HEIGHT - 18):.2f}H{100.0 * (index + 1) / bins:.3f}")
+            parts.append(f"V{HEIGHT - share / top * (HEIGHT - 36):.2f}H{100.0 * (index + 1) / bins:.3f}")
         return "".join(parts) + f"V{HEIGHT:.0f}"
 
     return Outlines(

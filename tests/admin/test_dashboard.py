@@ -50,7 +50,7 @@ SCREENS = ("overview", "deployment", "challenger", "inputs", "recent", "feature"
     [
         (
             "overview",
-            ["1 of 1 needs attention", "Broken input", "Fix the feed, do not retrain.", "Blocked", "1 of 6 moved"],
+            ["fraud needs attention", "Broken input", "Fix the feed, do not retrain.", "Blocked", "1 of 6 moved"],
         ),
         (
             "deployment",

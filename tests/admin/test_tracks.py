@@ -61,6 +61,15 @@ def test_drift_is_remembered_by_feature_and_the_prediction_too() -> None:
     assert tracks.drift("nix", "amount") == ()
 
 
+def test_a_clock_that_is_set_back_bends_no_line() -> None:
+    now = NOW
+    tracks = Tracks(FakeService(), lambda: now)
+    for step in (0, 10, -500, -490, 20):
+        now = NOW + step
+        tracks.sample()
+    assert [point.at - NOW for point in tracks.drift("fraud", "amount")] == [0, 10, 20]
+
+
 @pytest.mark.parametrize("looks", [LIMIT - 1, LIMIT, 5 * LIMIT])
 def test_memory_is_bounded_and_reaches_back_to_the_start(looks: int) -> None:
     found = looked(FakeService(), looks).drift("fraud", "amount")
