@@ -6,12 +6,13 @@ listened on. Part of `config`; reads no file and no environment.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sidecar.address import parse_listen
-from sidecar.config_values import Authority, File, Host, Listen, Name, Section
+from sidecar.config_values import Authority, Endpoint, File, Host, Listen, Name, Section
 
 
 class Token(Section):
@@ -32,6 +33,31 @@ class Token(Section):
         return self
 
 
+class Oidc(Section):
+    """An OpenID Connect provider whose signed tokens are taken as well.
+
+    `keys_url`: its set of public keys, fetched anew every few minutes. `roles`: which of the values of the claim
+    `role_claim` (a path with dots) stands for which role; who has none of them may not call.
+    """
+
+    issuer: Annotated[str, Field(min_length=1, max_length=1_000)]
+    audience: Annotated[str, Field(min_length=1, max_length=1_000)]
+    keys_url: Endpoint
+    ca_file: File | None = None
+    name_claim: Annotated[str, Field(min_length=1, max_length=128)] = "sub"
+    role_claim: Annotated[str, Field(min_length=1, max_length=128)] = "roles"
+    roles: Annotated[dict[str, Literal["viewer", "reporter", "operator", "admin"]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _believable(self) -> Self:
+        loopback = re.match(r"http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)", self.keys_url)
+        if not self.keys_url.startswith("https:") and loopback is None:
+            raise ValueError("keys_url: begins with https://, or anybody on the way decides who may call")
+        if self.ca_file is not None and not self.keys_url.startswith("https:"):
+            raise ValueError("ca_file: has no effect, keys_url does not begin with https://")
+        return self
+
+
 class Admin(Section):
     """The admin listener. Without tokens it is open, and then only loopback is accepted.
 
@@ -43,13 +69,15 @@ class Admin(Section):
     hosts: tuple[Host, ...] = Field(default=(), strict=False)
     tokens: tuple[Token, ...] = Field(default=(), strict=False)
     metrics: Literal["open", "token"] = "open"
+    oidc: Oidc | None = None
     challenger_hosts: tuple[Authority, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if not self.tokens and not parse_listen(self.listen).loopback:
+        open_to_all = not self.tokens and self.oidc is None
+        if open_to_all and not parse_listen(self.listen).loopback:
             raise ValueError(f"admin.listen {self.listen} is reachable from other machines: give admin.tokens as well")
-        if self.metrics == "token" and not self.tokens:
+        if self.metrics == "token" and open_to_all:
             raise ValueError("admin.metrics: token has no effect without admin.tokens")
         names = [token.name for token in self.tokens]
         if len(set(names)) < len(names):

@@ -37,6 +37,7 @@ def settings_faults(settings: Settings) -> Told:
     if settings.registry is not None and settings.registry.ca_file is not None:
         yield from _authorities(settings.registry.ca_file, ("registry", "ca_file"))
     yield from _record(settings)
+    yield from _identity(settings)
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
         yield from _zone(deployment.promotion.hours.zone, (*place, "promotion", "hours", "zone"))
@@ -245,3 +246,12 @@ def _installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _identity(settings: Settings) -> Told:
+    oidc = settings.admin.oidc
+    if oidc is not None:
+        if not _installed("jwt"):
+            yield ("admin", "oidc"), "needs the extra `oidc`, which is not installed: pip install serving-sidecar[oidc]"
+        if oidc.ca_file is not None:
+            yield from _authorities(oidc.ca_file, ("admin", "oidc", "ca_file"))

@@ -25,6 +25,7 @@ EXAMPLES = {
     "audit.keys",
     "audit.keys[].key_env",
     "admin.tokens[].token_env",
+    "admin.oidc",
     "admin.tokens",
     "registry",
     "deployments",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 from sidecar.admin import bodies, problems
-from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Need, same_site
+from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Caller, Need, same_site
 from sidecar.admin.call import CALLER
 from sidecar.admin.dashboard import Dashboard
 from sidecar.admin.ingest import Ingesting
@@ -69,6 +69,7 @@ def build_app(
     allowed_hosts: Sequence[str] = (),
     clock: Callable[[], float] = time.time,
     webhook: problems.Handler = no_webhook,
+    identity: Callable[[str], Caller | None] | None = None,
 ) -> web.Application:
     """The whole admin application.
 
@@ -81,8 +82,9 @@ def build_app(
         allowed_hosts: further names, without port.
         clock: seconds since the epoch.
         webhook: takes the registry's word; without one it is refused.
+        identity: who holds a signed token; without one there are none.
     """
-    access = Access(tokens, listen_host, allowed_hosts)
+    access = Access(tokens, listen_host, allowed_hosts, identity=identity)
     streams = EventStreams(service.events)
     dashboard = Dashboard(service, clock, asks=access.closed)
     handlers = Handlers(service, metrics_text, dashboard, access, clock)

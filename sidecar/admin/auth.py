@@ -22,21 +22,12 @@ from urllib.parse import urlsplit
 import msgspec
 from multidict import CIMultiDictProxy
 
+from sidecar.admin.caller import Caller, Need, Role
 from sidecar.admin.guesses import Guesses
 
+__all__ = ["REFUSALS", "SECURITY_HEADERS", "Access", "AuthToken", "Caller", "Need", "Role", "auth_token", "same_site"]
+
 _log = logging.getLogger(__name__)
-
-Role = Literal["viewer", "reporter", "operator", "admin"]
-# What a route asks for. "anyone" needs no token; the others name the lowest role that may call it.
-Need = Literal["anyone", "viewer", "reporter", "operator", "admin"]
-
-# CONTRACT.md, Roles: reporter stands beside the ladder, it posts outcomes and reads nothing.
-_GRANTS: Mapping[Role, frozenset[Need]] = {
-    "viewer": frozenset({"anyone", "viewer"}),
-    "reporter": frozenset({"anyone", "reporter"}),
-    "operator": frozenset({"anyone", "viewer", "reporter", "operator"}),
-    "admin": frozenset({"anyone", "viewer", "reporter", "operator", "admin"}),
-}
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -57,17 +48,6 @@ class AuthToken(msgspec.Struct, frozen=True):
     name: str
     role: Role
     digest: bytes
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """Who calls: the token's name goes into the audit trail as the actor."""
-
-    name: str
-    role: Role
-
-    def may(self, need: Need) -> bool:
-        """Whether the role covers what a route asks for."""
-        return need in _GRANTS[self.role]
 
 
 def auth_token(name: str, role: Role, secret: str) -> AuthToken:
@@ -91,8 +71,10 @@ class Access:
         listen_host: str,
         allowed_hosts: Sequence[str],
         clock: Callable[[], float] = time.monotonic,
+        identity: Callable[[str], Caller | None] | None = None,
     ) -> None:
         self._tokens = tuple(tokens)
+        self._identity = identity
         self._guesses, self._clock = Guesses(), clock
         self.refused: dict[Refusal, int] = dict.fromkeys(REFUSALS, 0)
         self._hosts = frozenset(_bare(host) for host in ("localhost", listen_host, *allowed_hosts) if host)
@@ -102,24 +84,27 @@ class Access:
 
     @property
     def closed(self) -> bool:
-        """True where tokens are configured."""
-        return bool(self._tokens)
+        """True where somebody must say who they are."""
+        return bool(self._tokens) or self._identity is not None
 
     def renew(self, tokens: Sequence[AuthToken]) -> None:
         """Other tokens from now on; ValueError where there were some and none would be left: that opens it to all."""
-        if bool(tokens) != self.closed:
+        if bool(tokens) != bool(self._tokens):
             raise ValueError("whether there are tokens at all is decided at the start")
         self._tokens = tuple(tokens)
 
     def wait_s(self, authorization: str | None, source: str | None) -> int:
         """Seconds that a caller from there must wait before a token is looked at again; 0 where it is now."""
-        if not self._tokens or authorization is None:
+        if not self.closed or authorization is None:
             return 0
         return self._guesses.wait_s(source, self._clock())
 
     def caller(self, authorization: str | None, source: str | None = None) -> Caller | None:
         """Who sends this Authorization header from there; None for nobody we know, and then it was a guess."""
         found = self._caller(authorization)
+        scheme, _, token = (authorization or "").partition(" ")
+        if found is None and self._identity is not None and scheme.lower() == "bearer" and token.count(".") == 2:
+            return self._identity(token.strip())  # a signature is no guess: an old one is of a page left open
         if found is None and authorization is not None and self._guesses.wrong(source, self._clock()):
             _log.warning("too many unknown tokens from one place", extra={"fields": {"source": source}})
         return found
@@ -130,7 +115,7 @@ class Access:
         Basic is taken as well, with the token's name as the user: a payload logger has no place for a secret but its
         sink's URL.
         """
-        if not self._tokens:
+        if not self.closed:
             return Caller("anonymous", "admin")
         scheme, _, secret = (authorization or "").partition(" ")
         user = None

@@ -16,6 +16,7 @@ from aiohttp import web
 from sidecar.admin.api import ACCESS, build_app
 from sidecar.admin.auth import Access, AuthToken
 from sidecar.admin.problems import Handler
+from sidecar.app.identity_keys import identity_of
 from sidecar.app.scrape import Scrape
 from sidecar.config import Settings
 from sidecar.control.desk import Desk
@@ -38,6 +39,7 @@ async def answer(
     collector = SidecarCollector(
         lambda: msgspec.structs.replace(scrape.facts(time.time()), admin_refused=app[ACCESS].refused)
     )
+    identity = await identity_of(settings.admin.oidc, opened)
     app = build_app(
         desk,
         tokens=tokens,
@@ -46,6 +48,7 @@ async def answer(
         listen_host=settings.admin_address.host,
         allowed_hosts=settings.admin.hosts,
         webhook=webhook,
+        identity=None if identity is None else identity.caller,
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CALLERS_END_S)
     await runner.setup()
