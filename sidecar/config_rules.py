@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sidecar.address import parse_listen, parse_url
 from sidecar.config import Deployment, Settings
 from sidecar.config_document import Place
-from sidecar.config_gates import ApprovalsGate
+from sidecar.config_gates import ApprovalsGate, PairsGate
 from sidecar.config_registry import PLACEHOLDER, FromRegistry
 from sidecar.config_versions import Challenger, ClientTls, ShadowBounds
 
@@ -40,6 +40,7 @@ def settings_faults(settings: Settings) -> Told:
     yield from _identity(settings)
     for number, deployment in enumerate(settings.deployments):
         place: Place = ("deployments", number)
+        yield from _nobody_looks(deployment, (*place, "promotion", "mode"))
         yield from _zone(deployment.promotion.hours.zone, (*place, "promotion", "hours", "zone"))
         yield from _approvals(deployment, settings, (*place, "gates", "approvals", "min"))
         if deployment.champion is not None:
@@ -97,6 +98,12 @@ def _zone(name: str, place: Place) -> Told:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # not found is a KeyError
         yield place, f"{name!r} is no time zone of this machine's IANA database, such as Europe/Berlin, or UTC"
+
+
+def _nobody_looks(deployment: Deployment, place: Place) -> Told:
+    """Where no gate asks for any data, having none would be a pass, and nobody is there to see it."""
+    if deployment.promotion.mode == "auto" and not isinstance(deployment.gates.pairs, PairsGate):
+        yield place, "auto needs gate pairs: without it a version would be promoted before it has answered anything"
 
 
 def _approvals(deployment: Deployment, settings: Settings, place: Place) -> Told:

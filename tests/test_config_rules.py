@@ -313,6 +313,7 @@ def people(*names: str) -> str:
         ((), "promotion: {mode: auto, hours: {zone: ../etc}}", "no time zone"),
         ((), "promotion: {mode: auto, hours: {zone: Europe/Berlin, start: 09:00, end: 17:00}}", None),
         ((), "promotion: {watch: {rollback: off}}", None),
+        ((), "gates: {pairs: off}\n    promotion: {mode: auto}", "auto needs gate pairs"),
         (("sidecar",), "owner: x", "who acts by itself"),
         (("anonymous",), "owner: x", "who acts by itself"),
     ],

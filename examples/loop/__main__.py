@@ -67,8 +67,11 @@ class Loop:
         await self._until(lambda: self._shadows(version), "the new version's arrival")
         self._say(f"version {version} shadows")
         await self._until(lambda: "sidecar.promotion.ready" in self._happened, "the gates")
-        await self._promote(first, version)
+        # Nobody promotes: the settings say `mode: auto`.
         await self._until(lambda: "sidecar.promoted" in self._happened, "the promotion's event")
+        promoted = self._happened["sidecar.promoted"]["data"]
+        if (promoted["from"], promoted["to"], promoted["actor"]) != (first, version, "sidecar"):
+            raise Broken(f"somebody else promoted something else: {promoted}")
         await self._tell()
         if traffic.failed:
             raise Broken(f"{traffic.failed} of {traffic.sent} requests were not answered")
@@ -110,24 +113,6 @@ class Loop:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _promote(self, champion: str, version: str) -> None:
-        """Promotes on the very table that was read. While traffic flows there may be another one: then read again."""
-        refusal: dict[str, Any] = {}
-        for _ in range(200):
-            table = await self._get(f"{ONE}/gates?challenger={version}")
-            wish = {
-                "challenger": version,
-                "expected_champion": champion,
-                "evidence": table["evidence"],
-                "reason": "trained on newer outcomes, after a recommendation; every gate passes",
-            }
-            async with self._session.post(f"{self._admin}{ONE}/promote", json=wish) as answer:
-                if answer.status == 200:
-                    return
-                refusal = await answer.json(content_type=None)
-            await asyncio.sleep(0.02)
-        raise Broken(f"the promotion was refused: {refusal.get('detail')}")
 
     async def _tell(self) -> None:
         """What is left for whoever asks later: quality of both versions, the report, the proof."""

@@ -54,6 +54,7 @@ def configuration(folder: Path, registry_uri: str, receiver_url: str, ports: tup
                     "calibration": {"max_increase": 0.1},
                     "lineage": {"require": ["data", "code"]},
                 },
+                "promotion": {"mode": "auto", "dwell_s": 3.0},
             }
         ],
     }

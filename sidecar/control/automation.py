@@ -150,6 +150,9 @@ class Automation:
         past = await self._past(name)
         for challenger, compared in list(watch.comparisons.items()):
             key = (name, challenger, watch.state.generation, compared.since)
+            if compared.self_test:
+                self._waits[name][challenger] = "it answers at the champion's own address: there is nothing to promote"
+                continue
             table = self._verbs.gates(name, challenger)
             if table.verdict == "pass":
                 passing_s: float | None = now - self._passing.setdefault(key, now)

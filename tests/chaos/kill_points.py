@@ -39,6 +39,12 @@ VERB_POINTS = {
     "after that was noted": ("sidecar.control.outbox", "Outbox._send", "after"),
     "before the answer": ("sidecar.control.desk", "Desk._announce", "after"),
 }
+# What people say of versions: an entry of the trail, and nothing else.
+WORD_POINTS = {
+    "before the word's transaction": ("sidecar.control.store", "Store.record", "before"),
+    "after the word's row": ("sidecar.control.store", "Store._append", "after"),
+    "after the word's commit": ("sidecar.control.store", "Store.record", "after"),
+}
 ROUND_POINTS = {
     "before the snapshots": ("sidecar.control.carryover", "Carryover.save_snapshots", "before"),
     "after the snapshots": ("sidecar.control.carryover", "Carryover.save_snapshots", "after"),
@@ -70,7 +76,7 @@ class Places:
 
     def put(self) -> None:
         """Puts every place where it belongs."""
-        for place, (module, function, side) in (VERB_POINTS | ROUND_POINTS | OUTCOME_POINTS).items():
+        for place, (module, function, side) in (VERB_POINTS | WORD_POINTS | ROUND_POINTS | OUTCOME_POINTS).items():
             if module:
                 self._around(place, module, function, side)
         self._around_renaming()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.kill_points import ROUND_POINTS, VERB_POINTS
+from tests.chaos.kill_points import ROUND_POINTS, VERB_POINTS, WORD_POINTS
 from tests.chaos.killed_control import ONE, Killed, killed_control
 from tests.process.whole_sidecar import until
 
@@ -36,8 +36,8 @@ def standing(control: Killed) -> tuple[str, int]:
 def to_the_other(control: Killed, verb: str, key: str) -> Any:
     """One transition to the version that is not champion."""
     champion, _ = standing(control)
-    target = {"challenger": OTHER[champion]} if verb == "promote" else {"to": OTHER[champion]}
-    return lambda: control.call(f"{ONE}/{verb}", target | {"reason": "to try it"}, key)
+    target = {"to": OTHER[champion]} if verb == "rollback" else {"challenger": OTHER[champion]}
+    return lambda: control.call(f"{ONE}/{verb}", target | {"reason": "to try it out"}, key)
 
 
 @pytest.mark.parametrize("verb", ["promote", "rollback"])
@@ -68,6 +68,34 @@ def test_a_kill_during_a_transition_leaves_the_old_or_the_new(control: Killed, p
     until("every worker routes", control.ready, 60)
     assert control.served() == OTHER[before]
     until("the registry was told", lambda: control.alias() == OTHER[before], 60)
+
+
+@pytest.mark.parametrize("place", ["after the audit entry's row", "after the commit"])
+def test_a_kill_during_an_override_leaves_the_old_or_the_new(control: Killed, place: str) -> None:
+    test_a_kill_during_a_transition_leaves_the_old_or_the_new(control, place, "override")
+
+
+@pytest.mark.parametrize("place", list(WORD_POINTS))
+def test_a_kill_while_a_version_is_held_forgets_no_word_that_was_taken(control: Killed, place: str) -> None:
+    before, lives = standing(control), control.lives
+    word = {"version": "4", "held": True, "reason": "not before May"}
+    control.call(f"{ONE}/hold", word | {"held": False})  # as the tests before have left it
+    entries = control.get("/v1/audit/verify")["entries"]
+    control.arm(place)
+    answered = control.call(f"{ONE}/hold", word)
+    until(f"control was killed {place}", lambda: control.lives > lives and not control.armed, 60)
+    control.up()
+
+    committed = place == "after the word's commit"
+    assert answered is None
+    check = control.get("/v1/audit/verify")
+    assert (check["ok"], check["entries"]) == (True, entries + committed), check
+    again = control.call(f"{ONE}/hold", word)
+    assert again is not None
+    assert again.document["done"] == ("unchanged" if committed else "held")
+    assert control.get("/v1/audit/verify")["entries"] == entries + 1
+    assert standing(control) == before
+    until("every worker routes", control.ready, 60)
 
 
 @pytest.mark.parametrize("place", list(ROUND_POINTS))

@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.control import automation
 from tests.control.live_samples import GATES, exchange, leg, shadow_counts, worker_counts
-from tests.control.whole_control import ONE, ROWS, Json, Stage, staged
+from tests.control.whole_control import ONE, ROWS, Json, Stage, deployment, staged
 
 # Gates that traffic alone satisfies.
 SOON: Json = GATES | dict.fromkeys(("outcome", "inputs", "prediction", "completeness"), False)
@@ -25,9 +25,12 @@ Begin = Callable[..., AbstractAsyncContextManager[Stage]]
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     monkeypatch.setattr(automation, "RETRY_S", 0.3)
 
-    def staged_with(promotion: Json, **changes: Any) -> AbstractAsyncContextManager[Stage]:
-        made: Json = {"gates": SOON, "baseline": None, "promotion": promotion} | changes
-        return staged(tmp_path, monkeypatch, **made)
+    def staged_with(promotion: Json, path: str | None = "/four") -> AbstractAsyncContextManager[Stage]:
+        def made(server: str) -> Json:
+            challengers = [{"version": "4", "url": server, "path": path}]
+            return deployment(server, gates=SOON, baseline=None, promotion=promotion, challengers=challengers)
+
+        return staged(tmp_path, monkeypatch, made=made)
 
     return staged_with
 
@@ -171,6 +174,13 @@ async def test_it_waits_for_patience_and_hours(
     async with begin(promotion) as stage:
         traffic(stage)
         await waits(stage, "4", says)
+        assert (await stage.get(ONE))["champion"]["version"] == "3"
+
+
+async def test_the_champion_itself_is_no_challenger(begin: Begin) -> None:
+    async with begin(AUTO, path=None) as stage:
+        traffic(stage)
+        await waits(stage, "4", "at the champion's own address")
         assert (await stage.get(ONE))["champion"]["version"] == "3"
 
 
