@@ -81,10 +81,10 @@ class PairEvidence:
         """Keeps what stands, once it is time."""
         if self._checkpoints.due(now):
             states = {f"comparison/{version}": each.snapshot() for version, each in self.comparisons.items()}
-            self._checkpoints.add(now, states | {_PAIRED: self.paired.snapshot()})
+            self._checkpoints.add(now, states | {_PAIRED: self.paired.checkpoint()})
 
     def rewind(self, since: float, now: float) -> None:
-        """Takes out all that came from `since` on; what has no earlier state begins anew."""
+        """Takes out all that came from `since` on; what has no earlier state begins anew, as areas under curves do."""
         earlier = self._checkpoints.before(since)
         states = {} if earlier is None else earlier.states
         # The state of evidence that has begun anew since then is none of this one's.

@@ -197,6 +197,12 @@ class QualityObserver:
         self._waiting, self._waiting_rows, self._delays = {}, 0, []
         self._predicted, self._tallies, self._pairs, self._cohorts = stored.predicted, tallies, pairs, cohorts
 
+    def checkpoint(self) -> bytes:
+        """What is known of pairs, small and quick: without each version's own numbers and any area under a curve."""
+        self._take()
+        pairs = [(one, two, pair.to_document(ranked=False)) for (one, two), pair in self._pairs.items()]
+        return msgspec.msgpack.encode(_Snapshot(_FORMAT, self._predicted, {}, pairs, self._cohorts.to_document()))
+
     def snapshot_predicted(self) -> bytes:
         """What was predicted only, where the outcomes are read again from disk."""
         self._take()

@@ -156,11 +156,11 @@ class QualityPair:
             for place, ((segment, counts), e_value) in enumerate(zip(found, e_values, strict=True))
         )
 
-    def to_document(self) -> QualityPairDocument:
-        """All of it, for the snapshot."""
+    def to_document(self, *, ranked: bool = True) -> QualityPairDocument:
+        """All of it, for the snapshot; without the areas under the curves where not `ranked`."""
         return QualityPairDocument(
-            champion=self.champion.to_document(),
-            challenger=self.challenger.to_document(),
+            champion=self.champion.to_document(ranked=ranked),
+            challenger=self.challenger.to_document(ranked=ranked),
             rows=(self.better, self.worse, self.same),
             losses=self._losses,
             cross=self._cross,

@@ -139,8 +139,8 @@ class Tally:
             ReliabilityBin(n=one.n, score=one.score, came_true=one.came_true) for one in self.calibration.reliability()
         )
 
-    def to_document(self) -> TallyDocument:
-        """All of it, for the snapshot."""
+    def to_document(self, *, ranked: bool = True) -> TallyDocument:
+        """All of it, for the snapshot; where not `ranked`, without the ranking's cells, which are nearly all of it."""
         return TallyDocument(
             matched=self.matched,
             counts=self.counts,
@@ -148,7 +148,7 @@ class Tally:
             errors=self.errors,
             sums=[as_text(total) for total in self.sums],
             wide=self.wide,
-            roc=self.roc.to_document(),
+            roc=(self.roc if ranked else RocCells()).to_document(),
             calibration=self.calibration,
         )
 
