@@ -14,9 +14,10 @@ from sidecar.config_values import Quantile, Seconds, Section, Share
 
 
 class PairsGate(Section):
-    """Joined champion and challenger rows."""
+    """Joined champion and challenger rows, from enough requests: one large batch is one caller at one moment."""
 
     min: Annotated[int, Field(ge=1)] = 5000
+    min_requests: Annotated[int, Field(ge=1)] = 100
 
 
 class DurationGate(Section):

@@ -134,7 +134,7 @@ def test_each_kind_of_fault_is_said_in_plain_words(tmp_path: Path, text: str, li
 @pytest.mark.parametrize(
     ("part", "key", "says"),
     [
-        ("gates: {pairs: 0}", "gates.pairs", "must be a mapping (min) or off"),
+        ("gates: {pairs: 0}", "gates.pairs", "must be a mapping (min, min_requests) or off"),
         ("gates: {errors: 0.0}", "gates.errors", "must be a mapping (max_increase) or off"),
         ("gates: {latency: {max_ratio: .inf}}", "gates.latency.max_ratio", "must be a finite number"),
         ("gates: {duration: {min_hours: .inf}}", "gates.duration.min_hours", "must be a finite number"),

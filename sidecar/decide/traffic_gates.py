@@ -42,9 +42,13 @@ _WITHOUT_SCORE = ("missing", "non_finite")
 
 
 def pairs(policy: PairsGate, evidence: Evidence, now: float) -> Finding:
-    """Enough joined rows to say anything at all."""
-    n = evidence.comparison.pairs
+    """Enough joined rows to say anything at all, and not all of them in a few batches."""
+    n, requests = evidence.comparison.pairs, evidence.comparison.paired_requests
+    few = min(policy.min_requests, policy.min)
     says = f"{n:,} of {policy.min:,} pairs"
+    if n >= policy.min and requests < few:
+        says += f", from {requests:,} of {few:,} requests: rows of one batch are no sample of the callers"
+        return Finding("insufficient", n, policy.min, n, says)
     if n >= policy.min:
         return Finding("pass", n, policy.min, n, says)
     elapsed_s = now - evidence.comparison.since
