@@ -22,6 +22,8 @@ from sidecar.stats.paired import log_e_inferior, log_e_noninferior, log_e_superi
 _MOST_LOG_E = 690.0
 # From here on outcomes are known to come for some scores rather than for others.
 _ARRIVAL_E = 20.0
+# Calibration and segments count every row with an outcome: so many of these must be mature.
+_MATURE_SHARE = 0.5
 # Fewer rows with an outcome do not say whether versions answer with probabilities.
 _LEAST_ROWS = 100
 _NONE_YET = "no row that both versions answered has an outcome yet: post outcomes to /v1/outcomes"
@@ -162,10 +164,15 @@ def _too_few(evidence: Evidence, least: int) -> str | None:
 def _unfit(quality: PairedQuality) -> str | None:
     """Why the rows that have an outcome are no sample of those that were predicted; None while nothing says so."""
     mature = quality.maturity
-    if mature is None:
-        return "when rows were predicted is not known"
+    if mature is None or mature.after_s is None:
+        return "how long outcomes take to come is not known yet"
     if mature.refused is not None:
         return mature.refused
+    if mature.matched < _MATURE_SHARE * quality.matched:
+        return (
+            f"only {mature.matched:,} of {quality.matched:,} rows with an outcome have had their time: those whose"
+            " outcome came early are no sample"
+        )
     return None if mature.arrival_e < _ARRIVAL_E else _no_sample(mature)
 
 

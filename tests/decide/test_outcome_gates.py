@@ -119,7 +119,10 @@ def probable(gap: Interval | None, **changes: Any) -> PairedQuality:
         (probable(Interval(0.05, 0.0101, 0.09)), "fail", "+0.0500"),
         (probable(Interval(0.05, 0.0101, 0.09), refused="selected"), "insufficient", "selected"),
         (probable(Interval(0.0, 0.0, 0.0), arrival_e=20.0), "insufficient", "rather than for others"),
-        (probable(Interval(0.0, 0.0, 0.0), maturity=None), "insufficient", "is not known"),
+        (probable(Interval(0.0, 0.0, 0.0), maturity=None), "insufficient", "not known yet"),
+        (probable(Interval(0.0, 0.0, 0.0), after_s=None), "insufficient", "not known yet"),
+        (probable(Interval(0.0, 0.0, 0.0), maturity=maturity(50, 50, 4_899)), "insufficient", "4,999 of 10,000 rows"),
+        (probable(Interval(0.0, 0.0, 0.0), maturity=maturity(50, 50, 4_900)), "pass", ""),
     ],
 )
 def test_the_calibration_gate_judges_by_the_whole_interval(
