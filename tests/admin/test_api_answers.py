@@ -58,7 +58,7 @@ async def test_the_answers_have_the_contracts_fields(serve: Serve) -> None:
 
     gates = await get(f"{D}/gates")
     assert (gates["champion"], gates["challenger"], gates["verdict"]) == ("4", "3", "fail")
-    assert set(gates["gates"][0]) == {"name", "verdict", "observed", "required", "n", "detail"}
+    assert set(gates["gates"][0]) == {"name", "policy", "verdict", "observed", "required", "n", "detail"}
 
     quality = (await get(f"{D}/performance"))["items"]
     assert [(item["version"], item["matched"], item["estimated"]) for item in quality] == [

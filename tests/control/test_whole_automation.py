@@ -16,7 +16,7 @@ from tests.control.live_samples import GATES, exchange, leg, shadow_counts, work
 from tests.control.whole_control import ONE, ROWS, Json, Stage, deployment, staged
 
 # Gates that traffic alone satisfies.
-SOON: Json = GATES | dict.fromkeys(("outcome", "inputs", "prediction", "completeness"), False)
+SOON: Json = GATES | dict.fromkeys(("outcome", "calibration", "inputs", "prediction", "completeness"), False)
 AUTO: Json = {"mode": "auto", "dwell_s": 0.1}
 Begin = Callable[..., AbstractAsyncContextManager[Stage]]
 
