@@ -275,13 +275,18 @@ def _place(edges: Sequence[float], value: float) -> int:
 
 
 def _binned(cells: Sequence[tuple[float, float, int]], low: float, high: float, bins: int) -> list[float]:
+    """Shares by bin; a cell that reaches over several bins is spread over them."""
     density = [0.0] * bins
     total = sum(count for _, _, count in cells)
     for start, end, count in cells:
-        if end <= 0 or not total:
+        if end <= 0:
             continue
-        middle = (math.log10(max(start, 1e-3)) + math.log10(max(end, 1e-3))) / 2
-        density[min(bins - 1, max(0, int((middle - low) / (high - low) * bins)))] += count / total
+        left, right = ((math.log10(max(bound, 1e-3)) - low) / (high - low) * bins for bound in (start, end))
+        first, last = (min(bins - 1, max(0, int(place))) for place in (left, right))
+        width = max(right - left, 1e-9)
+        for index in range(first, last + 1):
+            overlap = min(right, index + 1) - max(left, index) if last > first else width
+            density[index] += count / total * max(0.0, overlap) / width
     return density
 
 

@@ -53,6 +53,15 @@ def test_two_distributions_share_one_scale() -> None:
     assert charts.outlines(((0.0, 0.0, 5),), ((1.0, 1.01, 5),), [], "x") is not None
 
 
+def test_cells_wider_than_a_bin_leave_no_gaps() -> None:
+    cells = tuple((2.0**step, 2.0 ** (step + 1), 100) for step in range(6))
+    chart = charts.outlines(cells, (), [], "x")
+    assert chart is not None
+    heights = {round(float(height), 1) for height in re.findall(r"V([0-9.]+)", chart.one)}
+    assert heights == {36.0, charts.HEIGHT}
+    assert chart.two == ""
+
+
 def test_a_plane_covers_every_row_once() -> None:
     cells = shape().scores
     chart = charts.plane(cells)
