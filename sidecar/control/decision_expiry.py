@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, delete, func, select, tuple_
 
 from sidecar.control.database import Database, Transaction
-from sidecar.control.decision_tables import decision, outcome
+from sidecar.control.decision_tables import decision, gate_hour, outcome
 
 _SLICE_ROWS = 5_000
 # Where it is over its bound it is brought below it by so much, so that the next flush does not cross it again.
@@ -53,12 +53,16 @@ async def delete_beyond(database: Database, most_bytes: int) -> int:
 
 
 async def used_bytes(connection: Transaction) -> int:
-    """What the file's content takes, without the room that deleted rows left."""
+    """What the file's content takes, without the room that deleted rows left, and without the gates' hours.
+
+    These have a bound of their own, and no decision that is deleted makes them smaller.
+    """
     pages, free, size = [
         int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
         for name in ("page_count", "freelist_count", "page_size")
     ]
-    return (pages - free) * size
+    hours = (await connection.execute(select(func.coalesce(func.sum(func.length(gate_hour.c.record)), 0)))).scalar_one()
+    return max(0, (pages - free) * size - int(hours))
 
 
 async def _delete_oldest(connection: Transaction, which: ColumnElement[bool]) -> int:

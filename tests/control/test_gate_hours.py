@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from sidecar.config_gates import Gates
 from sidecar.control import gate_hours
+from sidecar.control.decision_expiry import used_bytes
 from sidecar.control.decision_tables import gate_hour
 from sidecar.control.decisions import Decisions
 from sidecar.control.gate_hours import GateHours
@@ -99,3 +100,14 @@ async def test_what_another_version_kept_is_counted_and_does_not_stop_the_rest(k
             await connection.execute(update(gate_hour).where(here).values(record=record))
     found, unreadable = await kept.hours.hours("fraud", None, 0.0)
     assert (len(found), unreadable) == (1, 2)
+
+
+async def test_hours_take_no_room_from_decisions(kept: Kept) -> None:
+    async with kept.decisions.database.begin() as connection:
+        before = await used_bytes(connection)
+    kept.challengers += [("fraud", str(number)) for number in range(100, 140)]
+    await kept.at(0.0, 1.0)
+    async with kept.decisions.database.begin() as connection:
+        held = (await connection.exec_driver_sql("SELECT sum(length(record)) FROM gate_hour")).scalar_one()
+        assert held > 50_000
+        assert await used_bytes(connection) < before + held / 2
