@@ -276,6 +276,17 @@ async def test_when_everything_moved_the_pictures_are_still_bounded() -> None:
         assert len(text) < 300_000
 
 
+async def test_what_the_sidecar_waits_for_is_shown_and_a_persons_words_are_text() -> None:
+    class Held(FakeService):
+        def deployment(self, name: str) -> DeploymentStatus:
+            waits = {"4": "ann holds it: <u>not</u> before May; a person may promote it, or release it"}
+            return msgspec.structs.replace(super().deployment(name), automation=waits)
+
+    page = await screen(Held())
+    assert "The sidecar by itself, version 4: ann holds it: <u>not</u> before May" in page.text
+    assert "u" not in [tag for tag, _ in page.tags]
+
+
 async def test_the_trail_is_verified_at_most_once_a_minute_and_shows_what_came_since() -> None:
     service = FakeService(broke=True)
     now = NOW

@@ -12,7 +12,9 @@ from tests.control.whole_control import ONE, ROWS, Json, Stage, metrics, staged
 
 ROLES = {"ann": "operator", "bob": "operator", "eve": "admin"}
 # Gates that traffic alone satisfies.
-SOON: Json = GATES | dict.fromkeys(("outcome", "calibration", "inputs", "prediction"), False) | {"approvals": {"min": 2}}
+SOON: Json = (
+    GATES | dict.fromkeys(("outcome", "calibration", "inputs", "prediction"), False) | {"approvals": {"min": 2}}
+)
 
 
 def of(name: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from tests.decide.decide_samples import NOW, table
 VERSIONS = [str(number) for number in range(1, 7)]
 KNOWN = {version: Target(f"http://127.0.0.1:90{version}0") for version in VERSIONS}
 WATCH_S = 100.0
-AUTO = Promotion(mode="auto", dwell_s=0.0, flaps=Flaps(most=4, within_s=1_000.0))
+AUTO = Promotion(mode="auto", dwell_s=0.0, flaps=Flaps(most=2, within_s=1_000.0))
 versions = st.sampled_from(VERSIONS)
 people = st.sampled_from(["ann", "bob"])
 
@@ -152,6 +152,7 @@ class Machine(RuleBasedStateMachine):
             assert late or not self.watching
             return
         assert self.watching
+        assert not late
         assert plan.to_version == self.champions[-2]
         self.take(plan)
         self.machine_moves.append(self.now)
