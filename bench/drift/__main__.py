@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -25,6 +26,7 @@ from bench.drift import (
     estimated_performance,
     false_alarms,
     honest_nulls,
+    kept,
     merging,
     named_causes,
     power,
@@ -64,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a subset of at most five minutes")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="write results there, and take those not asked for by --only from it",
+    )
     parser.add_argument("--write-docs", action="store_true", help=f"write docs/{PAGE} and docs/{PICTURE}")
     parser.add_argument(
         "--install",
@@ -102,15 +110,28 @@ def _install() -> None:
 
 def _run(given: argparse.Namespace) -> None:
     plan = Plan(given.quick, _tell, given.rounds)
-    began_s, results = monotonic(), []
+    began_s, measured = monotonic(), dict[str, kept.Kept]()
     for letter in given.only or EXPERIMENTS:
-        _tell(f"\n{letter}, {(monotonic() - began_s) / 60:.1f} minutes in")
-        results.append(_measured(letter, plan))
-        _tell(markdown(targets_table(results[-1].findings)))
+        started_s = monotonic()
+        _tell(f"\n{letter}, {(started_s - began_s) / 60:.1f} minutes in")
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+        result = _measured(letter, plan)
+        minutes = (monotonic() - started_s) / 60
+        one = kept.Kept(letter=letter, quick=given.quick, measured_at=now, minutes=minutes, result=result)
+        measured[letter] = one
+        if given.keep is not None:
+            kept.keep(given.keep, one)
+        _tell(markdown(targets_table(result.findings)))
+    if given.keep is not None:
+        earlier = {letter: kept.found(given.keep, letter, quick=given.quick) for letter in EXPERIMENTS}
+        measured = {letter: one for letter, one in earlier.items() if one is not None}
+    results = [one.result for one in measured.values()]
     form = "quick" if given.quick else "full"
+    took = f"took {sum(one.minutes for one in measured.values()):.0f} minutes"
+    apart = f" in several runs: {', '.join(one.says for one in measured.values())}" if given.keep is not None else ""
     machine = (
         f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}; the "
-        f"{form} form took {(monotonic() - began_s) / 60:.0f} minutes. Peers: {environments.versions()}."
+        f"{form} form {took}{apart}. Peers: {environments.versions()}."
     )
     text = document.whole(machine, results)
     print(f"\n{text}")

@@ -33,6 +33,7 @@ from sidecar.payload.columns import Columns
 from sidecar.payload.message import Message
 from sidecar.payload.reading import Reading, read_features
 from sidecar.records import Sample
+from sidecar.stats.fault_bets import MOST
 from sidecar.stats.tolerant_tests import TolerantTests
 
 Floats = NDArray[np.float64]
@@ -222,8 +223,9 @@ def _looks(plan: Plan) -> list[float]:
 
 
 def looker(baselines: list[NDArray[np.int64]], live: list[NDArray[np.int64]], tolerance: float) -> Callable[[], object]:
-    """All columns' e-values, as the product's close works them out."""
-    tests = TolerantTests(baselines)
+    """All columns' e-values, as the product's close works them out for numbers, with every bet that it makes."""
+    moves = [[np.roll(counts * 512 // counts.sum(), step) for step in range(1, MOST + 1)] for counts in baselines]
+    tests = TolerantTests(baselines, [counts.size for counts in baselines], apart=True, moves=moves)
     padded = np.zeros((len(live), AGES, tests.width))
     for index, counts in enumerate(live):
         padded[index, :, : counts.shape[1]] = counts

@@ -43,12 +43,14 @@ def free_lines(
     """
     before = np.quantile(trained, MIDDLE_HALF)
     at = trained[np.minimum((_LEVELS * trained.size).astype(np.int64), trained.size - 1)]
+    moved = moved_values(trained, live, unchanged)
     for after, levels, seen in (
-        (live.quantile(MIDDLE_HALF), live.quantile_at(_LEVELS), live.values),
+        # Where a part moved, the quantiles of all rows are those of two things.
+        (live.quantile(MIDDLE_HALF), live.quantile_at(_LEVELS), np.zeros(0) if moved.size else live.values),
         (
             moved_quantiles(trained, live, unchanged, MIDDLE_HALF),
             moved_quantiles(trained, live, unchanged, _LEVELS),
-            moved_values(trained, live, unchanged),
+            moved,
         ),
     ):
         line = line_between(before, after) if after is not None else None
@@ -69,7 +71,7 @@ def _exact(
 ) -> Iterator[tuple[float, float]]:
     """The line, and those put on the values that were seen: from it and from ones through two matched quantiles."""
     yield line
-    if not repeats(trained):
+    if not seen.size or not repeats(trained):
         return  # a continuous column has a value wherever one looks
     starts = [line]
     for low in _PAIRS:

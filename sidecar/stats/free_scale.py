@@ -21,7 +21,8 @@ MIDDLE_HALF: Floats = np.linspace(0.25, 0.75, 21)
 _BINS_AN_OCTAVE = 16
 _LEAST_SHARE, _MOST_SHARE = 0.05, 0.95
 _FEWEST_MOVED = 30
-_LOWEST = 0.1
+_LOWEST, _CHANCE = 0.1, 1.28  # a tenth of normal values lie so many standard deviations below their mean
+_ERRORS = 2.0
 _LEAST_SEEN, _LEAST_PART_SEEN = 1.0, 0.004
 _LEAST_CROSSED = 1e-9
 _PEAKS = 2
@@ -75,7 +76,9 @@ def moved_rows(trained: Floats, live: LiveCounts, unchanged: Floats) -> tuple[Fl
     keys, start = np.unique(live.keys, return_index=True)
     rows = np.add.reduceat(live.counts, start)
     was = np.searchsorted(np.sort(lattice_key(trained, live.coarsening)), np.append(keys, keys[-1] + 1))
-    left = np.maximum(rows - (1.0 - share) * live.n * np.diff(was) / trained.size, 0.0)
+    stayed = (1.0 - share) * live.n * np.diff(was) / trained.size
+    # What chance adds to those that stayed did not move.
+    left = np.where(rows - stayed > _ERRORS * np.sqrt(stayed), rows - stayed, 0.0)
     return (live.values[start], left) if left.sum() > 0.0 else None
 
 
@@ -92,12 +95,14 @@ def moved_values(trained: Floats, live: LiveCounts, unchanged: Floats) -> Floats
 def moved_share(live: LiveCounts, unchanged: Floats) -> float:
     """The smallest share of rows that must have moved: in few cells there are fewer than the rest would leave.
 
-    Few by training's rows in them: between values that repeat lie cells which nobody ever filled.
+    Few by training's rows in them: between values that repeat lie cells which nobody ever filled. And fewer than
+    chance leaves, for the lowest of many cells are low by chance.
     """
     left = live.observed() / live.n / unchanged
+    left = left + _CHANCE * np.sqrt(left / (live.n * unchanged))
     order = np.argsort(left, kind="stable")
     reached = np.cumsum(unchanged[order]) / unchanged.sum()
-    return 1.0 - float(left[order][int(np.searchsorted(reached, _LOWEST))])
+    return max(1.0 - float(left[order][int(np.searchsorted(reached, _LOWEST))]), 0.0)
 
 
 def mixture_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Iterator[tuple[float, float]]:

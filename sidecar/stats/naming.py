@@ -26,6 +26,7 @@ FEWEST_ROWS = 50
 TOLERANCE = 0.005
 _LEAST_PART = 0.05
 _ROWS_FOR_A_PART = 300
+_ROWS_FOR_ANY_FACTOR = 1_000  # ages, prices and terms of employment grow by some small factor or other in ten years
 _TIGHT = 1.4  # nearly two standard deviations above the noise of 32 cells; true faults leave 0.6 to 1.2
 
 
@@ -96,8 +97,12 @@ def _credible(fit: Fit, scale: Scale, trained: Floats) -> bool:
     """What the world may do by itself must leave noise alone, and in part of the rows it must be many of them."""
     if fit.candidate.cause is None or fit.candidate.atoms is None:
         return True
+    if fit.candidate.general and fit.share < NEARLY_ALL and scale.n < _ROWS_FOR_A_PART:
+        return False  # some factor goes through any thirty values that lie close together
     if not is_small(fit.candidate.cause, trained, fit.candidate.atoms):
         return True
     if fit.deviance > _TIGHT * scale.noise:
+        return False
+    if fit.candidate.general and scale.n < _ROWS_FOR_ANY_FACTOR:
         return False
     return fit.share >= NEARLY_ALL or (fit.share >= _LEAST_PART and scale.n >= _ROWS_FOR_A_PART)

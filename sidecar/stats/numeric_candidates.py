@@ -172,8 +172,8 @@ def _free_factors(trained: Floats, live: LiveCounts, unchanged: Floats) -> Itera
         if factor is None or not 0.0 < factor < math.inf or 1 / _FREE < factor < _FREE:
             continue
         yield from (factor * step for step in around)
-        if not repeats(trained):
-            continue
+        if 1 / _SMALL_FACTOR < factor < _SMALL_FACTOR or not repeats(trained):
+            continue  # what the world does by itself must not be fitted any better than units are
         half = factor * float(np.subtract(*np.quantile(trained, [0.75, 0.25])))
         exact, _ = aligned(trained, seen, (factor, 0.0), half, through_zero=True)
         if exact != factor:
