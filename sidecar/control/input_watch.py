@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from registry_client.baseline import Baseline
-from sidecar.config import Deployment
+from sidecar.config import Deployment, Drift
 from sidecar.errors import Refused
 from sidecar.observe.alarms import alarms_in
 from sidecar.observe.drift import DriftObserver
@@ -169,3 +169,8 @@ class InputWatch:
 
     def _broken(self) -> bool:
         return any(alarm.kind == "data.broken" for alarm in self.standing or ())
+
+
+def alike(one: Drift, other: Drift) -> bool:
+    """Whether two settings make the same watch; which features have metrics is no part of it."""
+    return one.model_copy(update={"exported_features": other.exported_features}) == other

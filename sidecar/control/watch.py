@@ -16,13 +16,13 @@ from typing import Literal
 import msgspec
 
 from registry_client.baseline import Baseline
-from sidecar.config import Deployment, Drift
+from sidecar.config import Deployment
 from sidecar.control.carryover import Snapshot
 from sidecar.control.copy_counts import CopyCounts
 from sidecar.control.decision_row import DecisionRow, Joined, rows_of
 from sidecar.control.due_copies import Address
 from sidecar.control.exchange_reader import ExchangeReader
-from sidecar.control.input_watch import InputWatch
+from sidecar.control.input_watch import InputWatch, alike
 from sidecar.control.kept_quality import NAME as QUALITY
 from sidecar.control.kept_quality import KeptQuality
 from sidecar.control.pair_evidence import PairEvidence
@@ -93,7 +93,7 @@ class DeploymentWatch:
         self.working.begin(deployment, state.champion)
         if not same_inputs:
             self._reader.follow(deployment, baseline)
-        if not same_inputs or state.champion != was.champion or not _alike(deployment.drift, before.drift):
+        if not same_inputs or state.champion != was.champion or not alike(deployment.drift, before.drift):
             self._watch_inputs(now)
         self.inputs.resample(deployment)
 
@@ -344,11 +344,6 @@ class DeploymentWatch:
         except ValueError as error:
             return (f"{QUALITY}: {error}; every outcome on disk is counted again",)
         return ()
-
-
-def _alike(one: Drift, other: Drift) -> bool:
-    """Whether two settings make the same watch; which features have metrics is no part of it."""
-    return one.model_copy(update={"exported_features": other.exported_features}) == other
 
 
 def _digest(baseline: Baseline | None) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 from registry_client.log_histogram import LogHistogram, LogHistogramDocument
 from sidecar.observe.agreement import Agreement, AgreementDocument, Tolerance
 from sidecar.observe.arrivals import Arrivals, ArrivalsDocument
+from sidecar.observe.comparison_counts import ComparisonCounts, added_to
 from sidecar.observe.mirrored_time import MirroredTime
 from sidecar.observe.noise_floor import NoiseCounts, NoiseDocument
 from sidecar.observe.prediction_shift import Side, SideDocument, prediction_psi
@@ -29,43 +30,13 @@ _FORMAT: Literal[1] = 1
 STRUCTURE_FAULTS = ("unreadable", "rows", "type", "missing", "non_finite")
 
 
-class _Counts(msgspec.Struct):
-    """The plain integers."""
-
-    pairs: int = 0
-    paired_requests: int = 0
-    judged_requests: int = 0
-    champion_failures: int = 0
-    challenger_failures: int = 0
-    unpaired: int = 0
-    mirrored: int = 0
-    answered: int = 0
-    errors: dict[str, int] = {}
-    dropped: dict[str, int] = {}
-    structure: dict[str, int] = {}
-    champion_kinds: dict[str, int] = {}
-    challenger_kinds: dict[str, int] = {}
-    champion_only: int = 0
-    challenger_only: int = 0
-    slower: int = 0
-
-    def add(self, other: _Counts) -> None:
-        """Adds another one, which stays as it is."""
-        for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(mine, int):
-                setattr(self, name, mine + theirs)
-            else:
-                _add(mine, theirs)
-
-
 class _Snapshot(msgspec.Struct, frozen=True):
     format: Literal[1]
     champion: str
     challenger: str
     score_tolerance: float
     since: float
-    counts: _Counts
+    counts: ComparisonCounts
     time: MirroredTime
     agreement: AgreementDocument
     champion_predictions: SideDocument
@@ -99,7 +70,7 @@ class ComparisonObserver:
         self.self_test = self_test
         self.tolerance = score_tolerance if isinstance(score_tolerance, Tolerance) else Tolerance(score_tolerance)
         self._since = now
-        self._counts = _Counts()
+        self._counts = ComparisonCounts()
         self._time = MirroredTime()
         self._agreement = Agreement(self.tolerance)
         self._arrivals, self._noise, self._vectors = Arrivals(), NoiseCounts(), VectorGaps()
@@ -132,24 +103,24 @@ class ComparisonObserver:
         counts.judged_requests += 1
         champion_kind, challenger_kind = _failure(exchange.champion), _failure(leg)
         if champion_kind is not None or challenger_kind is not None:
-            self._fail(champion_kind, challenger_kind)
+            self._counts.fail(champion_kind, challenger_kind)
             return
         if champion_prediction is None or challenger_prediction is None:
             counts.unpaired += 1
             # Where neither can be read the reader is at fault: another protocol, or compressed bodies.
             if champion_prediction is not None:
-                _add(counts.structure, {"unreadable": 1})
-                self._fail(None, "unreadable")
+                added_to(counts.structure, {"unreadable": 1})
+                self._counts.fail(None, "unreadable")
             elif challenger_prediction is not None:
-                self._fail("unreadable", None)
+                self._counts.fail("unreadable", None)
             return
         fault = self._agreement.fold(
             exchange.request_id, exchange.at, champion_prediction, challenger_prediction, segments
         )
         if fault is not None:
             counts.unpaired += 1
-            _add(counts.structure, {fault: 1})
-            self._fail(None, "structure")  # other rows or another kind of answer than the champion's
+            added_to(counts.structure, {fault: 1})
+            self._counts.fail(None, "structure")  # other rows or another kind of answer than the champion's
             return
         if champion_prediction.vectors is not None and challenger_prediction.vectors is not None:
             self._vectors.fold(champion_prediction.vectors, challenger_prediction.vectors)
@@ -186,8 +157,8 @@ class ComparisonObserver:
             return
         counts.mirrored += delta.mirrored
         counts.answered += delta.answered
-        _add(counts.errors, delta.errors)
-        _add(counts.dropped, delta.dropped)
+        added_to(counts.errors, delta.errors)
+        added_to(counts.dropped, delta.dropped)
 
     def report(self, now: float) -> ComparisonReport:
         """What is known at `now`; every error kind and drop reason is there, zeros too."""
@@ -308,18 +279,6 @@ class ComparisonObserver:
         self.restore(snapshot)
         self._arrivals.go_on_from(arrivals)
 
-    def _fail(self, champion: str | None, challenger: str | None) -> None:
-        """One request that one of the two failed, or both."""
-        counts = self._counts
-        if champion is not None:
-            counts.champion_failures += 1
-            counts.champion_only += challenger is None
-            _add(counts.champion_kinds, {champion: 1})
-        if challenger is not None:
-            counts.challenger_failures += 1
-            counts.challenger_only += champion is None
-            _add(counts.challenger_kinds, {challenger: 1})
-
     def _says_self_test(self) -> str | None:
         if not self.self_test:
             return None
@@ -345,11 +304,6 @@ def _failure(leg: Leg) -> str | None:
     if leg.answer is None:
         return "reset"
     return None if leg.answer.status < 400 else "status_4xx" if leg.answer.status < 500 else "status_5xx"
-
-
-def _add(counts: dict[str, int], added: dict[str, int]) -> None:
-    for name, count in added.items():
-        counts[name] = counts.get(name, 0) + count
 
 
 def _quantiles(latency: LogHistogram) -> Quantiles:
