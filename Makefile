@@ -18,8 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(BIN)/python $(INSTALL)
-# Real servers that the tests start: each apart, for their packages would not live beside ours or each other's.
-SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton
+# Real servers that the tests start, and a caller of our API: each apart, for their packages would not live beside ours
+# or each other's.
+SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton .venv-schemathesis
 
 # Prometheus and Alertmanager, which the alert rules are tried with.
 ALERTING := .cache/alerting

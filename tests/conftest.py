@@ -21,7 +21,8 @@ settings.load_profile("steady")
 # Files that take longest, as measured.
 LONGEST = (
     "chaos/test_random_kills.py", "chaos/test_kill_points.py", "chaos/test_own_faults.py", "chaos/test_crowds.py",
-    "chaos/test_ends.py", "process/test_managed_models.py", "peers/test_mlflow_scoring.py", "process/test_demo.py",
+    "chaos/test_ends.py", "process/test_managed_models.py", "process/test_schemathesis.py",
+    "peers/test_mlflow_scoring.py", "process/test_demo.py",
     "process/test_following.py", "process/test_children_die.py", "observe/test_joint_watch.py",
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from sidecar.admin.call import CALLER
 from sidecar.admin.dashboard import Dashboard
 from sidecar.admin.ingest import Ingesting
 from sidecar.admin.live import EventStreams
+from sidecar.admin.openapi import ApiDocument
 from sidecar.admin.pages import Pages
 from sidecar.admin.questions import Questions
 from sidecar.admin.record import RecordHandlers
@@ -57,6 +58,7 @@ class Handlers:
         self.verbs = Verbs(service, clock)
         self.ingesting = Ingesting(service)
         self.record = RecordHandlers(service.record)
+        self.openapi = ApiDocument()
 
 
 def build_app(
@@ -89,7 +91,9 @@ def build_app(
     dashboard = Dashboard(service, clock, asks=access.closed)
     handlers = Handlers(service, metrics_text, dashboard, access, clock)
     app = web.Application(middlewares=[problems.problems], client_max_size=bodies.OUTCOMES_BYTES)
-    for route in routes(handlers, streams, metrics_open=metrics_open, webhook=webhook):
+    table = routes(handlers, streams, metrics_open=metrics_open, webhook=webhook)
+    handlers.openapi.describe((route.method, route.path, route.need) for route in table)
+    for route in table:
         guarded = _guarded(access, route)
         if route.method == hdrs.METH_GET:
             app.router.add_get(route.path, guarded, allow_head=route.path != "/v1/events")
@@ -123,6 +127,7 @@ def routes(
         AdminRoute("GET", f"{screen}/outcomes", "anyone", screens.outcomes),
         AdminRoute("GET", f"{screen}/{{verb}}", "anyone", screens.ask),
         AdminRoute("POST", f"{screen}/{{verb}}", "operator", screens.act),
+        AdminRoute("GET", "/v1/openapi.json", "anyone", handlers.openapi.answer),
         AdminRoute("GET", "/v1/deployments", "viewer", asked.deployments),
         AdminRoute("GET", one, "viewer", asked.deployment),
         AdminRoute("GET", f"{one}/comparison", "viewer", asked.comparison),

@@ -71,11 +71,13 @@ class Reconciler:
     ) -> Reconciliation:
         """Points the registry's alias at the version that serves; `expected` is compared where given.
 
-        Raises Unknown, Invalid, Refused (someone moved the alias once more; the registry's side is asked for, and what
-        to do instead), Unavailable (the registry does not answer).
+        Raises Unknown, Invalid, Refused (no registry is configured; someone moved the alias once more; the registry's
+        side is asked for, and what to do instead), Unavailable (the registry does not answer).
         """
         text = checked_reason(reason)
         deployment, _ = self._standing(name)
+        if not self._write_back.configured:
+            raise Refused("no registry is configured: no alias names a champion that could be another")
         try:
             there = await self._write_back.look(deployment)
         except RegistryError as error:

@@ -245,6 +245,11 @@ class WriteBack:
             with contextlib.suppress(Unavailable):
                 await self.hurry(WRITE_BACK, name)
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is a registry to write to."""
+        return self._registry is not None
+
     async def look(self, deployment: Deployment) -> str | None:
         """Asks where the alias is; None where there is no such alias. Raises RegistryError."""
         if self._registry is None:
