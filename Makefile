@@ -59,6 +59,7 @@ compiled: .venv/test
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint --failure-threshold warning --no-color Dockerfile
 	$(BIN)/mypy
 
 bench: .venv/test compiled
