@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -84,7 +84,7 @@ class FreezeReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Rehearse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/gates/rehearsal`: `gates` as in the settings file, where their one check is; none: those in force."""
 
-    gates: dict[str, object] | None = None
+    gates: dict[str, Any] | None = None
     days: Annotated[int, msgspec.Meta(ge=1, le=92)] = 7
     challenger: Version | None = None
 

@@ -57,6 +57,7 @@ _QUERIES: Mapping[str, Mapping[str, dict[str, Any]]] = {
     f"{_ONE}/drift": {"against": {"type": "string", "enum": ["training", "recent"], "default": "training"}},
     f"{_ONE}/gates": {"challenger": _TEXT},
     f"{_ONE}/gates/rehearsal": {"challenger": _TEXT, "days": _whole(1, 92, 7)},
+    f"{_ONE}/approvals": {"challenger": _TEXT},
     f"{_ONE}/champion": {"at": _MOMENT},
     f"{_ONE}/label-queue": {"challenger": _TEXT, "limit": _whole(1, 1_000, 100)},
     f"{_ONE}/transitions/{{seq}}/report": {"format": {"type": "string", "enum": ["html", "markdown"]}},
