@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config_gates import Gates
 from tests.control.live_samples import GATES, shadow_counts, worker_counts
 from tests.control.whole_control import ONE, ROWS, Json, Stage, metrics, staged
 
 ROLES = {"ann": "operator", "bob": "operator", "eve": "admin"}
 # Gates that traffic alone satisfies.
-SOON: Json = (
-    GATES | dict.fromkeys(("outcome", "calibration", "inputs", "prediction"), False) | {"approvals": {"min": 2}}
-)
+OTHERS = {"outcome", "calibration", "segments", "inputs", "prediction"} & Gates.model_fields.keys()
+SOON: Json = GATES | dict.fromkeys(OTHERS, False) | {"approvals": {"min": 2}}
 
 
 def of(name: str) -> dict[str, str]:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from sidecar.config_gates import Gates
 from sidecar.control import automation
 from tests.control.live_samples import GATES, exchange, leg, shadow_counts, worker_counts
 from tests.control.whole_control import ONE, ROWS, Json, Stage, deployment, staged
 
 # Gates that traffic alone satisfies.
-SOON: Json = GATES | dict.fromkeys(("outcome", "calibration", "inputs", "prediction", "completeness"), False)
+OTHERS = {"outcome", "calibration", "segments", "inputs", "prediction", "completeness"} & Gates.model_fields.keys()
+SOON: Json = GATES | dict.fromkeys(OTHERS, False)
 AUTO: Json = {"mode": "auto", "dwell_s": 0.1}
 Begin = Callable[..., AbstractAsyncContextManager[Stage]]
 

@@ -70,10 +70,8 @@ def test_only_what_it_alone_fails_and_more_than_allowed_is_harm(
     ("paired", "harmful"),
     [
         (None, False),
-        (
-            msgspec.structs.replace(quality(900, 10, 9_000), maturity=None),
-            False,
-        ),  # nobody knows which outcomes had their time
+        # Nobody knows which outcomes had their time.
+        (msgspec.structs.replace(quality(900, 10, 9_000), maturity=None), False),
         (matured(900, 10, 9_000), True),
         (matured(10, 900, 9_000), False),
         (matured(100, 100, 9_000), False),
