@@ -104,8 +104,8 @@ class FaultBets:
         ratio = moves / np.maximum(there, 1.0) * (self._ordered[columns] / prior)[:, None, :]
         logs = np.zeros((SHARES.size, ratio.shape[1], column.size))
         for number, share in enumerate(SHARES):
-            for cell, changed in enumerate(np.log1p(share * (ratio - 1.0))):
-                logs[number] += counts[cell] * changed[:, place]
+            for row, changed in zip(counts, np.log1p(share * (ratio - 1.0)), strict=False):  # the rest is padding
+                logs[number] += row * changed[:, place]
         logs = np.where(there[:, place] > 0.0, logs, -np.inf).reshape(-1, column.size)
         peak = logs.max(axis=0)
         mean = np.zeros(column.size)

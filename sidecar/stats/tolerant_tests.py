@@ -96,11 +96,8 @@ class TolerantTests:
         for column, cells_apart in enumerate(alone):
             self._apart_cells[: len(cells_apart), column] = cells_apart
             self._apart_norms[: len(cells_apart), :, column] = apart_norms(prior[list(cells_apart), column])
-        self._faults: FaultBets | None = None
-        if moves is not None and any(one is not None and len(np.asarray(one)) for one in moves):
-            priors = [prior[: row.size, column] for column, row in enumerate(rows)]
-            self._faults = FaultBets(moves, priors)
-
+        priors = [prior[: row.size, column] for column, row in enumerate(rows)]
+        self._faults = FaultBets(moves if moves is not None else [None] * len(rows), priors)
         tight = [number for number, nats in enumerate(gaps or ()) if nats is not None]
         self._with_gaps = np.asarray(tight, dtype=np.int64)
         self._last = np.asarray([self.cells[number] - 1 for number in tight], dtype=np.int64)
@@ -133,9 +130,13 @@ class TolerantTests:
         answer = np.zeros(columns * ages)
         flat = counts.reshape(columns * ages, self.width)
         spoken = np.flatnonzero(flat.any(axis=1))
+        # Columns of like width together, so that little is worked out for the padding; nothing is added for it anyway.
+        cells = np.asarray(self.cells, dtype=np.int64)
+        spoken = spoken[np.argsort(cells[spoken // ages], kind="stable")]
         for start in range(0, spoken.size, _SWEEP):
             some = spoken[start : start + _SWEEP]
-            column, rows = some // ages, np.ascontiguousarray(flat[some].T)
+            column = some // ages
+            rows = np.ascontiguousarray(flat[some, : int(cells[column].max())].T)
             best = self._log_best_inside(rows, column, tolerances[column])
             mixed = self._log_mixture(rows, column)
             # Nobody wins more than by the live shares themselves; who leaves a bet out only makes E smaller.
@@ -182,9 +183,9 @@ class TolerantTests:
     def _log_mixture(self, counts: Floats, column: Indices) -> Floats:
         n = summed(counts)
         each = self._constant[:, column] - gammaln(_CONCENTRATIONS[:, None] + n)
-        each = each + summed(gammaln(self._pseudo[:, :, column] + counts[:, None, :]))
+        each = each + summed(gammaln(self._pseudo[: len(counts), :, column] + counts[:, None, :]))
         mixed = _log_mean(each)
-        unmoved = summed(self._log_prior[:, column] * counts)
+        unmoved = summed(self._log_prior[: len(counts), column] * counts)
         if self._apart_cells.size:
             mixed = _log_mean(np.stack([mixed, self._log_apart(counts, n, column) + unmoved]))
         if (some := np.flatnonzero(self._tilted[column])).size:
@@ -194,13 +195,11 @@ class TolerantTests:
 
     def _with_faults(self, mixed: Floats, counts: Floats, column: Indices, asked: NDArray[np.bool_]) -> Floats:
         """The mixture with a third of the stake on faults, for columns that have such bets; 0 of it if not asked."""
-        if self._faults is None:
-            return mixed
         own = self._faults.some[column]
         mixed = np.where(own, mixed + _KEPT, mixed)
         if (some := np.flatnonzero(own & asked)).size:
             faults = self._faults.log_ratio(counts[:, some], column[some])
-            unmoved = summed(self._log_prior[:, column[some]] * counts[:, some])
+            unmoved = summed(self._log_prior[: len(counts), column[some]] * counts[:, some])
             mixed[some] = np.logaddexp(mixed[some], faults + unmoved - np.log(3.0))
         return mixed
 
@@ -215,7 +214,7 @@ class TolerantTests:
 
     def _log_tilted(self, counts: Floats, n: Floats, column: Indices) -> Floats:
         """Log of the likelihood of each tilt over that of the baseline, shape (J, M)."""
-        first, second = summed(self._scores[:, :, column] * counts[:, None, :])
+        first, second = summed(self._scores[: len(counts), :, column] * counts[:, None, :])
         logs: Floats = TILTS[:, :1] * first + TILTS[:, 1:] * second - n * self._norms[:, column]
         return logs
 
@@ -225,7 +224,7 @@ class TolerantTests:
         The maximiser is p = (n_i + lambda p0_i)/(n + lambda); with w = n/(n + lambda) it is the mixture of p0 and
         the live frequencies. KL is convex and rises in w, so Newton inside a bracket finds KL(w) = tolerance.
         """
-        p0, n = self._p0[:, column], summed(counts)
+        p0, n = self._p0[: len(counts), column], summed(counts)
         q = counts / n
         ratio = _ratio(q, p0)
         point = tolerance == 0.0
