@@ -210,7 +210,10 @@ class Questions:
 
     def kept_record(self, name: str, version: str, now: float) -> Mapping[str, Any]:
         """What the gates can read now, for rehearsals of other gates."""
-        return record_of(self.evidence(name, version, now), self._watch(name).deployment.gates, now, whole_lineage=True)
+        watch = self._watch(name)
+        gates, generation = watch.deployment.gates, watch.state.generation
+        evidence = self.agreements.joined(self.evidence(name, version, now), gates, generation, now)
+        return record_of(evidence, gates, now, whole_lineage=True)
 
     def basis(self, table: GateTable) -> Mapping[str, Any]:
         """What a table that was just made was judged on, for its audit entry; empty where another came meanwhile."""

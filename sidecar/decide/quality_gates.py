@@ -1,4 +1,4 @@
-"""Gates on where answers come from: inputs, lineage, approvals.
+"""Gates on where answers come from: inputs and lineage.
 
 Keeps: no baseline, no word of the registry, or one that is too old, are `insufficient`, never pass.
 Does not: combine gates (`gates` does), look at traffic (`traffic_gates`) or outcomes (`outcome_gates`).
