@@ -218,7 +218,7 @@ async def test_an_observer_that_raises_is_counted_and_health_goes_on(
         raise ArithmeticError("an observer's fault")
 
     monkeypatch.setattr(DeploymentWatch, "fold", fails)
-    monkeypatch.setattr(DeploymentWatch, "tick", fails)
+    monkeypatch.setattr(DeploymentWatch, "looks", fails)
     stage.worker.offer(range(5))
 
     async def counted() -> bool:

@@ -42,7 +42,7 @@ async def test_an_alias_moved_by_hand_is_told_with_both_sides_and_put_back_by_a_
     assert (told["alias"], told["registry"], told["sidecar"]) == ("champion", "4", "3")
     assert told["since"].endswith("Z")
     assert f"{metric} 1.0" in await stage.text("/metrics")
-    assert "names version 4; version 3 answers callers here" in await stage.text("/")
+    assert "names version 4; version 3 answers callers" in await stage.text("/")
     assert (await stage.get(ONE))["champion"]["version"] == "3"
 
     refused = await stage.post(RECONCILE, {"take": "registry", "reason": "they are right"}, 409)
