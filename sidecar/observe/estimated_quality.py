@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from registry_client.baseline import Calibration
+from sidecar.observe.outcomes import class_of
 from sidecar.observe.severity import LIGHT
 from sidecar.records import Prediction
 from sidecar.reports import DriftReport, EstimatedQuality, FeatureDrift
@@ -23,7 +24,6 @@ from sidecar.stats.support import share_alike, share_outside
 
 WINDOW_ROWS = 2_000
 _FLUSH_ROWS = 256
-_CLASSES = {"1": True, "true": True, "0": False, "false": False}
 _METRICS = ("accuracy", "precision", "recall", "f1")
 _FORMAT: Literal[1] = 1
 
@@ -51,7 +51,8 @@ class QualityEstimate:
         labels = prediction.labels if prediction.labels is not None else (None,) * len(prediction.scores)
         for score, label in zip(prediction.scores, labels, strict=False):
             self._scores.append(score)
-            self._called.append(_CLASSES.get(label.lower(), score >= 0.5) if label is not None else score >= 0.5)
+            known = class_of(label) if label is not None else None
+            self._called.append(score >= 0.5 if known is None else known == 1)
         if len(self._scores) >= _FLUSH_ROWS:
             self._flush()
 

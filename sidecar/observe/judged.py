@@ -12,10 +12,9 @@ from functools import lru_cache
 
 import msgspec
 
-from sidecar.observe.outcomes import as_number, label_text
+from sidecar.observe.outcomes import as_number, class_of, label_text
 
 LARGEST_ERROR = 1e70  # so that no sum of its fourth powers becomes infinite
-_CLASSES = {"1": "1", "0": "0", "true": "1", "false": "0"}
 
 
 class RowPrediction(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -62,5 +61,5 @@ def _error(prediction: RowPrediction, outcome: str | float) -> float | None:
 
 @lru_cache(maxsize=1_024)
 def _text(value: str | float) -> str:
-    text = label_text(value)
-    return _CLASSES.get(text, text)
+    known = class_of(value)
+    return label_text(value) if known is None else str(known)

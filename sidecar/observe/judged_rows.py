@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.observe.judged import LARGEST_ERROR, RowPrediction
-from sidecar.observe.outcomes import as_number, label_text
+from sidecar.observe.outcomes import as_number, class_of, label_text
 from sidecar.stats.calibration import bins_of
 from sidecar.stats.quality import losses_of
 from sidecar.stats.roc import keys_of
@@ -22,8 +22,8 @@ from sidecar.stats.roc import keys_of
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-_CLASSES = {"0": 0, "1": 1, "false": 0, "true": 1}
 _NONE = -1
+_NAMED_FROM = 2  # behind the two classes
 _MOST_NAMED = 100_000
 
 
@@ -46,10 +46,9 @@ class Spelling:
         """The number of a label or an outcome."""
         found = self._codes.get(value)
         if found is None:
-            text = label_text(value)
-            found = _CLASSES.get(text, _NONE)
-            if found == _NONE:
-                found = self._texts.setdefault(text, len(self._texts) + 2)
+            found = class_of(value)
+            if found is None:
+                found = self._texts.setdefault(label_text(value), len(self._texts) + _NAMED_FROM)
             self._codes[value] = found
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -19,6 +20,7 @@ OutcomeState = Literal["matched", "pending", "duplicate", "conflict", "orphan", 
 KeptState = Literal["matched", "pending", "orphan", "late"]
 
 _LONGEST_NUMBER = 40
+_CLASSES = {"0": 0, "1": 1, "false": 0, "true": 1}
 _WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,14}))(?:\.0+)?")  # "007" is a code, not a number
 
 
@@ -78,6 +80,16 @@ def label_text(value: str | float) -> str:
     if number is None:
         return str(value)
     return str(int(number)) if number.is_integer() else repr(number)
+
+
+@lru_cache(maxsize=1_024)
+def class_of(value: str | float) -> int | None:
+    """0 or 1 where a value means one of the two classes, in whatever system's spelling; None for any other.
+
+    >>> [class_of(value) for value in (1, "1.0", True, "true", "True", "FALSE", "yes", 2)]
+    [1, 1, 1, 1, 1, 0, None, None]
+    """
+    return _CLASSES.get(label_text(value).lower())
 
 
 def as_number(value: str | float) -> float | None:

@@ -7,9 +7,26 @@ import pytest
 from sidecar.observe.judged import RowPrediction, judge
 from sidecar.observe.judged_rows import Spelling, judge_rows
 
-LABELS = (None, "1", "0", "true", "false", "fraud", "2", "1.0", "007")
+LABELS = (None, "1", "0", "true", "false", "True", "FALSE", "fraud", "2", "1.0", "007")
 SCORES = (None, 0.0, 0.3, 0.5, 1.0, 1.5, -2.0, math.nan, math.inf, 1e300)
-OUTCOMES: tuple[str | float, ...] = ("1", "0", 1, 0.0, True, "true", "false", "fraud", 2, "2.0", 12.5, "7", "nan", 0.7)
+OUTCOMES: tuple[str | float, ...] = (
+    "1",
+    "0",
+    1,
+    0.0,
+    True,
+    "true",
+    "false",
+    "True",
+    "FALSE",
+    "fraud",
+    2,
+    "2.0",
+    12.5,
+    "7",
+    "nan",
+    0.7,
+)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
