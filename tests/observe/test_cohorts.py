@@ -145,7 +145,7 @@ def test_merging_is_free_of_order_and_of_the_length_of_periods() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_of_many_decisions_the_same_are_named_whatever_came_first(seed: int) -> None:
     rng = random.Random(seed)
-    rows = [(NOW - rng.random() * 600.0, str(rng.randrange(60))) for _ in range(900)]
+    rows = [(NOW - rng.random() * 37.0, str(rng.randrange(60))) for _ in range(900)]
     parts = Cohorts(), Cohorts(), Cohorts()
     for place, (at, decision) in enumerate([*rows, *rng.sample(rows, len(rows))]):
         said, part = RowPrediction(decision, None), parts[0] if place < len(rows) else rng.choice(parts[1:])

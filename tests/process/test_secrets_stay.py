@@ -20,23 +20,24 @@ import pytest
 
 from tests.process.whole_sidecar import INFER, Make, Sidecar, ask, ask_once, connect, until
 
-ONE = "/v1/deployments/fraud"
+ONE, SCREEN = "/v1/deployments/fraud", "/deployments/fraud"
 ASKED = (
-    "/", "/fragment", "/metrics", "/healthz", "/readyz", "/v1/deployments", ONE, f"{ONE}/comparison", f"{ONE}/drift",
+    "/", SCREEN, f"{SCREEN}/inputs", f"{SCREEN}/outcomes", f"{SCREEN}/promote?challenger=3", "/audit",
+    "/metrics", "/healthz", "/readyz", "/v1/deployments", ONE, f"{ONE}/comparison", f"{ONE}/drift",
     f"{ONE}/features", f"{ONE}/gates", f"{ONE}/champion", f"{ONE}/performance", f"{ONE}/label-queue",
     f"{ONE}/transitions", "/v1/alarms", "/v1/audit", "/v1/audit/verify", "/v1/audit/head", "/v1/events/dead-letters",
     "/v1/decisions/planted-1",
 )  # fmt: skip
 CALLERS = {
-    "authorization": "Bearer canary-caller-token",
-    "cookie": "session=canary-cookie",
-    "x-customer": "canary-customer",
-    "forwarded": "for=canary-address",
-    "user-agent": "canary-agent",
-    "baggage": "user=canary-baggage",
+    "authorization": "Bearer hemlock-caller-token",
+    "cookie": "session=hemlock-cookie",
+    "x-customer": "hemlock-customer",
+    "forwarded": "for=hemlock-address",
+    "user-agent": "hemlock-agent",
+    "baggage": "user=hemlock-baggage",
 }
-TOKEN, KEY, EVENT = "canary-admin-token-0123456789", "canary-audit-key-0123456789abcdef", "canary-event-secret-012345"
-OWN_HEADER = "canary-model-key"
+TOKEN, KEY, EVENT = "hemlock-admin-token-0123456789", "hemlock-audit-key-0123456789abcdef", "hemlock-event-secret-01234"
+OWN_HEADER = "hemlock-model-key"
 
 
 class Receiver:
@@ -58,7 +59,7 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/canary-receivers-path"
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hemlock-receivers-path"
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
@@ -77,21 +78,21 @@ def receiver() -> Iterator[Receiver]:
 def planted_body(number: int) -> bytes:
     """A row with a name and a text in it; some bodies are none."""
     if number % 5 == 4:
-        return b'{"inputs": [{"name": "canary-column", "data": ["canary-broken'
+        return b'{"inputs": [{"name": "hemlock-column", "data": ["hemlock-broken'
     amount = {"name": "amount", "shape": [1], "datatype": "FP64", "data": [918273.645 + number]}
-    person = {"name": "person", "shape": [1], "datatype": "BYTES", "data": [f"canary-person-{number}"]}
-    return json.dumps({"inputs": [amount, person], "parameters": {"note": "canary-parameter"}}).encode()
+    person = {"name": "person", "shape": [1], "datatype": "BYTES", "data": [f"hemlock-person-{number}"]}
+    return json.dumps({"inputs": [amount, person], "parameters": {"note": "hemlock-parameter"}}).encode()
 
 
 def planted(sidecar: Sidecar) -> None:
     with contextlib.closing(connect(sidecar.data)) as connection:
         for number in range(60):
             headers = CALLERS | {"x-request-id": f"planted-{number}", "content-type": "application/json"}
-            ask(connection, f"{INFER}?user=canary-query", planted_body(number), headers)
-    for secret in ("canary-wrong-token", "Basic Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3N3b3Jk"):
+            ask(connection, f"{INFER}?user=hemlock-query", planted_body(number), headers)
+    for secret in ("hemlock-wrong-token", "Basic aGVtbG9jLXVzZXI6aGVtbG9jLXBhc3N3b3Jk"):
         scheme = "" if secret.startswith("Basic") else "Bearer "
         assert ask_once(sidecar.admin, "/v1/alarms", None, {"authorization": scheme + secret}).status == 401
-    ask_once(sidecar.admin, f"{ONE}/promote", b'{"canary-key": "canary-value"}', call())
+    ask_once(sidecar.admin, f"{ONE}/promote", b'{"hemlock-key": "hemlock-value"}', call())
 
 
 def call() -> dict[str, str]:
@@ -145,7 +146,7 @@ def test_no_planted_word_is_written_or_shown(
     written |= {"said": sidecar.said.encode(), "access log": (tmp_path / "access.log").read_bytes()}
     written |= shown | {f"event {number}": came for number, came in enumerate(receiver.came)}
     assert len([at for at, seen in written.items() if b"planted-1" in seen]) > 1  # so they would have been found
-    words = ("canary", "918273", "918333", "Y2FuYXJ5")
+    words = ("hemloc", "918273", "918333", "aGVtbG9j")
     found = {
         place: around(content, word.encode())
         for place, content in written.items()
@@ -157,7 +158,7 @@ def test_no_planted_word_is_written_or_shown(
 
 def expected_away(place: str, content: bytes) -> bytes:
     """Less what must stand there: a receiver's address where events wait for it, a challenger's header for workers."""
-    content = content.replace(b"canary-receivers-path", b"")
+    content = content.replace(b"hemlock-receivers-path", b"")
     return content.replace(OWN_HEADER.encode(), b"") if place.endswith("routing.msgpack") else content
 
 
