@@ -45,11 +45,11 @@ class NumberCountsDocument(msgspec.Struct, frozen=True):
 class HeldNumbers:
     """One column's share of a bucket: cells from `first` on, their counts, mantissa bits given up.
 
-    In the narrowest types that hold them: most columns take 4 bytes a cell.
+    In the narrowest types that hold them: `gaps` are those between cells, so most columns take 2 bytes a cell.
     """
 
     first: int
-    offsets: NDArray[np.unsignedinteger]
+    gaps: NDArray[np.unsignedinteger]
     counts: NDArray[np.unsignedinteger]
     coarsening: int
 
@@ -57,12 +57,12 @@ class HeldNumbers:
     def of(cls, cells: NDArray[np.integer], counts: NDArray[np.integer], coarsening: int) -> HeldNumbers:
         """Ascending cells with their counts."""
         first = int(cells[0]) if cells.size else 0
-        return cls(first, narrowed(cells.astype(np.int64) - first), narrowed(counts), coarsening)
+        return cls(first, narrowed(np.diff(cells, prepend=first).astype(np.int64)), narrowed(counts), coarsening)
 
     @property
     def cells(self) -> Integers:
         """The cells, ascending."""
-        return self.offsets.astype(np.int64) + self.first
+        return self.first + np.cumsum(self.gaps, dtype=np.int64)
 
     @property
     def total(self) -> int:

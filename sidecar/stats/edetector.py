@@ -5,7 +5,7 @@ for any number of looks. S sums the e-values of a subset of start times, and a s
 Rows that depend on each other are counted as fewer: every count is divided by the over-dispersion of the held buckets.
 Does not: latch, name a cause, or know of other features (`threshold` pays for their number).
 Called by: the drift observer, once a bucket; `edetectors` closes the bucket of many columns in one sweep.
-Memory: at most 64 rows of counts (4 bytes a cell) and one total.
+Memory: at most 64 rows of counts (2 bytes a cell, 4 where a count needs them) and one total.
 Source: Shin, Ramdas & Rinaldo 2024, "E-detectors" (Shiryaev-Roberts form).
 """
 
@@ -25,6 +25,8 @@ _AGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 # Most starts that one look weighs: the ages, and everything since the beginning.
 MOST_STARTS = len(_AGES) + 1
 _LARGEST_COUNT = int(np.iinfo(np.uint32).max)
+_TWO_BYTES = int(np.iinfo(np.uint16).max)  # most buckets' counts take no more
+Held = NDArray[np.unsignedinteger]
 
 
 class ClosedBucket(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class EDetector:
         self._opened_at = now
         self._log_s = -math.inf
         self._total = np.zeros(self._cells, dtype=np.int64)
-        self._counts = np.zeros((0, self._cells), dtype=np.uint32)
+        self._counts: Held = np.zeros((0, self._cells), dtype=np.uint16)
         self._started_at = np.zeros(0)
         self.dependence = Overdispersion(MOST_BUCKETS, self.dependence.factor)
 
@@ -150,7 +152,8 @@ class EDetector:
         if not counts.any():
             return False
         self._total += counts
-        self._counts = np.vstack([self._counts[1 - MOST_BUCKETS :], counts.astype(np.uint32)[None, :]])
+        dtype = self._counts.dtype if counts.max() <= _TWO_BYTES else np.dtype(np.uint32)
+        self._counts = np.vstack([self._counts[1 - MOST_BUCKETS :], counts.astype(dtype)[None, :]])
         self._started_at = np.append(self._started_at[1 - MOST_BUCKETS :], started_at)
         return True
 
@@ -168,7 +171,7 @@ class EDetector:
         self._log_s = peak if math.isinf(peak) else peak + math.log(float(np.exp(log_e - peak).sum()))
 
     @property
-    def held(self) -> NDArray[np.uint32]:
+    def held(self) -> Held:
         """Counts of the buckets with rows that are held, at most 64, the newest last (shape (T, B))."""
         return self._counts
 
@@ -235,7 +238,8 @@ class EDetector:
         self._log_s = state.log_s if any(state.total) else -math.inf
         self._total = np.asarray(state.total, dtype=np.int64)
         counts = [bucket.counts for bucket in buckets]
-        self._counts = np.asarray(counts, dtype=np.uint32).reshape(len(counts), self._cells)
+        held = np.asarray(counts, dtype=np.uint32).reshape(len(counts), self._cells)
+        self._counts = held.astype(np.uint16) if held.max(initial=0) <= _TWO_BYTES else held
         self._started_at = np.asarray([bucket.started_at for bucket in buckets], dtype=np.float64)
         self.dependence = Overdispersion(MOST_BUCKETS, max(1.0, state.overdispersion))
         self.dependence.replace(self._counts)

@@ -72,18 +72,17 @@ class FaultBets:
     """
 
     def __init__(self, moves: Sequence[ArrayLike | None], priors: Sequence[Floats]) -> None:
-        rows = [np.asarray(one if one is not None else np.zeros((0, 0)), dtype=np.uint16) for one in moves]
-        self._sizes = np.array([len(one) for one in rows], dtype=np.int64)
-        cells = max((one.shape[1] for one in rows if one.size), default=0)
-        self._moves = np.zeros((cells, int(self._sizes.max(initial=0)), len(rows)), dtype=np.uint16)
-        self._prior = np.ones((cells, len(rows)))
-        self._ordered = np.zeros(len(rows))
-        for column, (one, prior) in enumerate(zip(rows, priors, strict=True)):
+        # As they were given: they are seldom asked for, so only those are padded that are.
+        self._moves = [np.asarray(one if one is not None else np.zeros((0, 0)), dtype=np.uint16) for one in moves]
+        self._sizes = np.array([len(one) for one in self._moves], dtype=np.int64)
+        cells = max((one.shape[1] for one in self._moves if one.size), default=0)
+        self._prior = np.ones((cells, len(self._moves)))
+        self._ordered = np.zeros(len(self._moves))
+        for column, (one, prior) in enumerate(zip(self._moves, priors, strict=True)):
             if not one.size:
                 continue
             if one.shape[1] > prior.size or not np.all(one.sum(axis=1) > 0):
                 raise ValueError("a move says of a column's first cells where all rows would be")
-            self._moves[: one.shape[1], : len(one), column] = one.T
             self._prior[: one.shape[1], column] = prior[: one.shape[1]]
             self._ordered[column] = prior[: one.shape[1]].sum()
 
@@ -98,7 +97,7 @@ class FaultBets:
         `counts` (shape (B, M)) with the column of each (shape (M,)), all of columns that have bets.
         """
         columns, place = np.unique(column, return_inverse=True)
-        moves, prior = self._moves[:, :, columns].astype(np.float64), self._prior[:, columns]
+        moves, prior = self._padded(columns), self._prior[:, columns]
         there = moves.sum(axis=0)
         # The other cells keep their share, so what moved is a share of the ordered ones.
         ratio = moves / np.maximum(there, 1.0) * (self._ordered[columns] / prior)[:, None, :]
@@ -113,3 +112,11 @@ class FaultBets:
             mean += np.exp(one - peak)
         found: Floats = peak + np.log(mean / (SHARES.size * self._sizes[column]))
         return found
+
+    def _padded(self, columns: Indices) -> Floats:
+        """Moves of some columns, shape (cells, most moves, columns)."""
+        table = np.zeros((len(self._prior), int(self._sizes[columns].max()), columns.size))
+        for place, column in enumerate(columns.tolist()):
+            one = self._moves[column]
+            table[: one.shape[1], : len(one), place] = one.T
+        return table

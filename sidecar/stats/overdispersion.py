@@ -38,7 +38,7 @@ class Overdispersion:
     def __init__(self, most: int, prior: float = 1.0) -> None:
         if not 1.0 <= prior < np.inf:
             raise ValueError(f"an over-dispersion is 1 or more, not {prior}")
-        self.ratios = np.full((len(_SCALES), most - 1), np.nan)
+        self.ratios = np.full((len(_SCALES), most - 1), np.nan, dtype=np.float32)  # far finer than they are known
         self.degrees = np.ones(len(_SCALES))
         self.factor = self.prior = prior
 
@@ -61,7 +61,7 @@ class Overdispersion:
         _settle([self])
 
 
-def take_note(held: Sequence[Overdispersion], buckets: Sequence[NDArray[np.uint32]]) -> None:
+def take_note(held: Sequence[Overdispersion], buckets: Sequence[NDArray[np.unsignedinteger]]) -> None:
     """Takes note of each column's newest bucket, the last of those it holds (shapes (T_k, B_k), T_k at least 1)."""
     if not held:
         return
@@ -118,7 +118,8 @@ def _settle(held: Sequence[Overdispersion]) -> None:
     factors, known = np.ones(len(held)), np.zeros(len(held), dtype=bool)
     columns = np.arange(len(held))
     for index, scale in enumerate(_SCALES):
-        ratios = np.sort(np.stack([noted.ratios[index] for noted in held]), axis=1)  # what says nothing stands last
+        # What says nothing stands last.
+        ratios = np.sort(np.stack([noted.ratios[index] for noted in held]), axis=1).astype(np.float64)
         size = np.count_nonzero(~np.isnan(ratios), axis=1)
         # Pairs at a larger scale overlap: as many are independent as fit side by side.
         independent = size / scale

@@ -73,10 +73,8 @@ class TolerantTests:
         sizes = inside.sum(axis=0)
         self._p0 = counts / totals
         prior = (counts + 0.5) / (totals + sizes / 2)
-        # A cell of the padding has pseudo-count 1 and never a row: it adds ln(gamma(1)) - ln(gamma(1)) = 0.
-        self._pseudo = np.where(inside[:, None, :], _CONCENTRATIONS[None, :, None] * prior[:, None, :], 1.0)
-        self._constant = gammaln(_CONCENTRATIONS)[:, None] - summed(gammaln(self._pseudo))
-        self._padding = ~inside.T
+        self._prior, self._padding = prior, ~inside.T
+        self._constant = gammaln(_CONCENTRATIONS)[:, None] - summed(gammaln(self._pseudo(np.arange(len(rows)), width)))
         ascending = list(ordered) if ordered is not None else [0] * len(rows)
         if any(not 0 <= first <= row.size for first, row in zip(ascending, rows, strict=True)):
             raise ValueError("a column has as many ordered cells as it has cells, or fewer")
@@ -183,7 +181,7 @@ class TolerantTests:
     def _log_mixture(self, counts: Floats, column: Indices) -> Floats:
         n = summed(counts)
         each = self._constant[:, column] - gammaln(_CONCENTRATIONS[:, None] + n)
-        each = each + summed(gammaln(self._pseudo[: len(counts), :, column] + counts[:, None, :]))
+        each = each + summed(gammaln(self._pseudo(column, len(counts)) + counts[:, None, :]))
         mixed = _log_mean(each)
         unmoved = summed(self._log_prior[: len(counts), column] * counts)
         if self._apart_cells.size:
@@ -192,6 +190,12 @@ class TolerantTests:
             tilted = _log_mean(self._log_tilted(counts[:, some], n[some], column[some])) + unmoved[some]
             mixed[some] = _log_mean(np.stack([mixed[some], tilted]))
         return mixed
+
+    def _pseudo(self, column: Indices, cells: int) -> Floats:
+        """Pseudo-counts of the first cells, shape (cells, concentrations, M): six times the prior, and soon made."""
+        counts = _CONCENTRATIONS[None, :, None] * self._prior[:cells, None, column]
+        # A cell of the padding has pseudo-count 1 and never a row: it adds ln(gamma(1)) - ln(gamma(1)) = 0.
+        return np.where(self._padding.T[:cells, None, column], 1.0, counts)
 
     def _with_faults(self, mixed: Floats, counts: Floats, column: Indices, asked: NDArray[np.bool_]) -> Floats:
         """The mixture with a third of the stake on faults, for columns that have such bets; 0 of it if not asked."""
