@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ def demo() -> Iterator[str]:
         assert process.stdout is not None
         said = process.stdout.readline()
         yield re.findall(r"http://\S+", said)[0].rstrip("/")
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.stdout.read()
 
 
