@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sidecar.stats.tolerant_tests import summed
+from sidecar.stats.divergence_ball import summed
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

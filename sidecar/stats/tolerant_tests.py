@@ -15,9 +15,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, xlogy
+from scipy.special import gammaln
 
 from sidecar.stats.apart import STEPS, apart_cells, apart_norms
+from sidecar.stats.divergence_ball import (
+    MOST_STEPS,
+    divergence,
+    log_likelihood,
+    ratio_to,
+    summed,
+    weight_on_boundary,
+)
 from sidecar.stats.fault_bets import FaultBets
 from sidecar.stats.tilts import TILTS, tilt_scores
 
@@ -26,7 +34,6 @@ Indices = NDArray[np.int64]
 
 # The mixture spreads its bets from broad departures (50) to hair-fine ones (51,200), each four times the last.
 _CONCENTRATIONS: Floats = np.array([50.0 * 4.0**power for power in range(6)])
-_MOST_STEPS = 80
 _HALVINGS = 12
 # Rows of counts worked on together: what they need stays in the processor's cache.
 _SWEEP = 256
@@ -138,7 +145,7 @@ class TolerantTests:
             best = self._log_best_inside(rows, column, tolerances[column])
             mixed = self._log_mixture(rows, column)
             # Nobody wins more than by the live shares themselves; who leaves a bet out only makes E smaller.
-            most = _log_likelihood(rows, rows / summed(rows)) - best
+            most = log_likelihood(rows, rows / summed(rows)) - best
             asked = (most >= _WORTH_A_BET) & (mixed - best < _LOUD)
             answer[some] = self._with_faults(mixed, rows, column, asked) - best
         answer = answer.reshape(columns, ages)
@@ -230,14 +237,14 @@ class TolerantTests:
         """
         p0, n = self._p0[: len(counts), column], summed(counts)
         q = counts / n
-        ratio = _ratio(q, p0)
+        ratio = ratio_to(q, p0)
         point = tolerance == 0.0
-        weight = _weight_on_boundary(ratio, p0, np.where(point, 1.0, tolerance))
+        weight = weight_on_boundary(ratio, p0, np.where(point, 1.0, tolerance))
         mixed = np.where(point, p0, (1.0 - weight) * p0 + weight * q)
         multiplier = np.where(point, 0.0, n * (1.0 - weight) / weight)
-        kl = _divergence(weight, ratio, p0)
+        kl = divergence(weight, ratio, p0)
         with np.errstate(divide="ignore"):
-            best = _log_likelihood(counts, mixed)
+            best = log_likelihood(counts, mixed)
         active = multiplier > 0
         raised: Floats = best + np.where(active, multiplier * (tolerance - np.where(active, kl, 0.0)), 0.0)
         return raised
@@ -255,21 +262,21 @@ class TolerantTests:
         seen, step = counts > 0, q - p0
         low, high = np.zeros(n.size), np.ones(n.size)
         with np.errstate(divide="ignore"):
-            going = _log_likelihood(counts, p0) < target
+            going = log_likelihood(counts, p0) < target
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
-            under = _log_likelihood(counts, p0 + middle * step) <= target
+            under = log_likelihood(counts, p0 + middle * step) <= target
             low, high = np.where(going & under, middle, low), np.where(going & ~under, middle, high)
         going &= low > 0.0
-        for _ in range(_MOST_STEPS):
+        for _ in range(MOST_STEPS):
             if not going.any():
                 break
             mixed = np.where(seen & going, p0 + low * step, 1.0)
             slope = summed(counts * step / mixed)
-            gain = (target - _log_likelihood(counts, mixed)) / np.where(slope > 0, slope, 1.0)
+            gain = (target - log_likelihood(counts, mixed)) / np.where(slope > 0, slope, 1.0)
             going &= (slope > 0) & (gain > 1e-12 * low) & (low + gain <= high)
             low = np.where(going, low + gain, low)
-        return _divergence(low, _ratio(q, p0), p0)
+        return divergence(low, ratio_to(q, p0), p0)
 
 
 def _baseline(baseline: ArrayLike) -> Floats:
@@ -298,55 +305,3 @@ def _tolerance(tolerance: ArrayLike) -> Floats:
     if not (np.all(np.isfinite(nats)) and np.all(nats >= 0)):
         raise ValueError(f"a tolerance is finite and not negative, not {nats}")
     return nats
-
-
-def summed(values: Floats) -> Floats:
-    """Sum over the first axis, one after another: numpy's own order depends on the shape of the rest."""
-    total: Floats = values[0].copy()
-    for row in values[1:]:
-        total += row
-    return total
-
-
-def _log_likelihood(counts: Floats, p: Floats) -> Floats:
-    """Sum of n ln p over the cells, 0 for a cell without rows."""
-    return summed(np.asarray(xlogy(counts, p), dtype=np.float64))
-
-
-def _ratio(q: Floats, p0: Floats) -> Floats:
-    """q/p0 - 1 where the baseline has rows, else 0."""
-    filled = p0 > 0
-    return np.where(filled, q / np.where(filled, p0, 1.0) - 1.0, 0.0)
-
-
-def _divergence(weight: Floats, ratio: Floats, p0: Floats) -> Floats:
-    """KL(p0 || (1-w) p0 + w q) for each row; infinite where w = 1 and a filled cell has no live row."""
-    with np.errstate(divide="ignore"):
-        return -summed(np.log1p(weight * ratio) * p0)
-
-
-def _weight_on_boundary(ratio: Floats, p0: Floats, tolerance: Floats) -> Floats:
-    """The w in (0, 1] with KL(p0 || (1-w) p0 + w q) = tolerance > 0 for each row; 1 where q lies inside the ball."""
-    weight = np.ones(tolerance.size)
-    todo = np.flatnonzero(_divergence(weight, ratio, p0) > tolerance)
-    ratio, p0, tolerance = ratio[:, todo], p0[:, todo], tolerance[todo]
-    # KL(w) <= -ln(1-w), hence the root is at least 1 - exp(-tolerance); and at most 1.
-    low, high = -np.expm1(-tolerance), np.ones(todo.size)
-    curvature = np.maximum(summed(ratio**2 * p0), 1e-300)
-    found = np.clip(np.sqrt(2.0 * tolerance / curvature), low, 1.0 - 1e-9)
-    for _ in range(_MOST_STEPS):
-        shifted = 1.0 + found * ratio
-        over = -summed(np.log(shifted) * p0) - tolerance
-        settled = (np.abs(over) <= 1e-10 * tolerance) | (high - low <= 1e-15)
-        weight[todo] = found
-        if settled.all():
-            break
-        slope = -summed(ratio / shifted * p0)
-        low, high = np.where(over <= 0, found, low), np.where(over > 0, found, high)
-        newton = found - over / np.where(slope > 0, slope, 1.0)
-        safe = (slope > 0) & (newton > low) & (newton < high)
-        found = np.where(safe, newton, 0.5 * (low + high))
-        left = np.flatnonzero(~settled)
-        ratio, p0, tolerance, todo = ratio[:, left], p0[:, left], tolerance[left], todo[left]
-        low, high, found = low[left], high[left], found[left]
-    return weight

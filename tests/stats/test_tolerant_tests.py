@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multinomial
 
-from sidecar.stats import tolerant_tests
+from sidecar.stats import divergence_ball
 from sidecar.stats.eprocess import TolerantTest
 from sidecar.stats.tilts import TILTS, tilt_scores
 from sidecar.stats.tolerant_tests import TolerantTests
@@ -212,7 +212,7 @@ def test_a_root_that_was_not_found_makes_the_evidence_smaller_never_larger(monke
     live = np.stack([tests.padded([rows[age] for rows in lives]) for age in range(5)], axis=1)
     exact = tests.log_e(live, 0.01)
     for steps in (1, 2, 3):
-        monkeypatch.setattr(tolerant_tests, "_MOST_STEPS", steps)
+        monkeypatch.setattr(divergence_ball, "MOST_STEPS", steps)
         rough = tests.log_e(live, 0.01)
         assert (rough <= exact + 1e-9 * np.abs(exact)).all()
     assert (rough != exact).any()
