@@ -1,55 +1,13 @@
 from __future__ import annotations
 
 import math
-import random
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from sidecar.observe.comparison import ComparisonObserver
-from sidecar.records import DROP_REASONS, LEG_ERRORS, Answer, Exchange, Leg, Prediction, ShadowCounts
-from sidecar.reports import ComparisonReport, Copies
-from sidecar.stats.psi import psi
-
-OK = Answer(200, "application/json", "", b"{}")
-
-
-def leg(version: str = "4", **more: Any) -> Leg:
-    fields = {"answer": OK, "error": None, "dropped": None, "latency_s": 0.010, **more}
-    return Leg(version=version, **fields)
-
-
-def exchange(request_id: str = "r", at: float = 1000.0, champion: Leg | None = None) -> Exchange:
-    return Exchange(
-        request_id=request_id,
-        deployment="fraud",
-        generation=1,
-        at=at,
-        path="/",
-        content_type="",
-        content_encoding="",
-        body=b"",
-        body_complete=True,
-        champion=champion or leg("3", latency_s=0.005),
-        shadows=(),
-    )
-
-
-def said(labels: tuple[str, ...] | None = None, scores: tuple[float, ...] | None = None) -> Prediction:
-    return Prediction(labels=labels, scores=scores)
-
-
-def observer(tolerance: float = 0.01) -> ComparisonObserver:
-    return ComparisonObserver("3", "4", score_tolerance=tolerance, now=1000.0)
-
-
-def folded(*pairs: tuple[Prediction | None, Prediction | None], tolerance: float = 0.01) -> ComparisonReport:
-    comparison = observer(tolerance)
-    for place, (champion, challenger) in enumerate(pairs):
-        comparison.fold(exchange(f"r{place}", 1000.0 + place), leg(), champion, challenger)
-    return comparison.report(5000.0)
+from sidecar.records import DROP_REASONS, LEG_ERRORS, Answer, Leg, Prediction
+from tests.observe.comparison_ground import exchange, folded, leg, observer, said
 
 
 def test_nothing_seen_is_nothing_known() -> None:
@@ -198,137 +156,6 @@ def test_flips_are_capped_and_the_rest_stands_under_other() -> None:
     assert "other" not in few.flips
 
 
-def test_prediction_psi_in_the_unit_interval_uses_twenty_fixed_cells() -> None:
-    rng = np.random.default_rng(5)
-    champion, challenger = rng.beta(2, 5, 3000), rng.beta(2, 4, 3000)
-    report = folded((said(None, tuple(champion)), said(None, tuple(challenger))))
-    expected = psi(np.histogram(champion, 20, (0, 1))[0], np.histogram(challenger, 20, (0, 1))[0])
-    assert report.prediction_psi == pytest.approx(expected)
-    assert expected > 0.02
-
-
-def test_scores_at_both_ends_of_the_unit_interval_are_inside() -> None:
-    assert folded((said(None, (0.0, 1.0)), said(None, (0.0, 1.0)))).prediction_psi == 0.0
-
-
-def test_scores_beyond_the_unit_interval_are_compared_in_log_cells() -> None:
-    rng = np.random.default_rng(6)
-    champion = rng.lognormal(3, 1, 4000)
-    same = folded((said(None, tuple(champion)), said(None, tuple(rng.lognormal(3, 1, 4000)))))
-    moved = folded((said(None, tuple(champion)), said(None, tuple(champion * 100))))
-    assert same.prediction_psi is not None
-    assert same.prediction_psi < 0.03  # 20 groups: thin cells would give 0.2 of noise alone
-    assert moved.prediction_psi is not None
-    assert moved.prediction_psi > 2
-    assert folded((said(None, (math.inf,)), said(None, (math.inf,)))).prediction_psi == 0.0
-    infinite = folded((said(None, (math.inf,) * 50), said(None, (-math.inf,) * 50)))
-    assert infinite.prediction_psi is not None
-    assert infinite.prediction_psi > 1
-
-
-def test_a_few_labels_do_not_speak_for_the_rows_without() -> None:
-    few = [(said(("1",)), said(("1",)))]
-    many = [(said(None, (0.1,)), said(None, (0.9,)))] * 299
-    report = folded(*few, *many)
-    assert report.agreement is not None
-    assert report.pairs == 300
-    assert report.agreement.value == pytest.approx(1 / 300)
-
-
-@pytest.mark.parametrize(("scale", "labels"), [(1.0, None), (1_000.0, None), (1.0, ("0",))])
-def test_scores_that_went_missing_are_a_shift(scale: float, labels: tuple[str, ...] | None) -> None:
-    rng = np.random.default_rng(3)
-    scores = (scale * rng.random(1_000)).tolist()
-    half = [score if place % 2 else math.nan for place, score in enumerate(scores)]
-    for told in (half, [math.nan] * 1_000):
-        report = folded(*((said(labels, (a,)), said(labels, (b,))) for a, b in zip(scores, told, strict=True)))
-        assert report.prediction_psi is not None
-        assert report.prediction_psi > 1.0
-    report = folded(*((said(labels, (score,)), said(labels, (score,))) for score in half))
-    assert report.prediction_psi == 0.0
-
-
-def test_labels_without_scores_are_compared_by_their_shares() -> None:
-    report = folded((said(("a",) * 80 + ("b",) * 20), said(("a",) * 50 + ("b",) * 50)))
-    assert report.prediction_psi == pytest.approx(psi([80, 20], [50, 50]))
-
-
-def test_label_kinds_are_bounded() -> None:
-    labels = tuple(f"id-{place}" for place in range(5000))
-    comparison = observer()
-    comparison.fold(exchange(), leg(), said(labels), said(labels[::-1]))
-    assert len(comparison.snapshot()) < 60_000
-    assert comparison.report(2000.0).prediction_psi is not None
-
-
-def test_copies_add_up_from_worker_deltas() -> None:
-    comparison = observer()
-    comparison.fold_copies(ShadowCounts("fraud", 1, "3", "4", 10, 9, {"timeout": 1}, {"queue_full": 2}))
-    comparison.fold_copies(Copies(mirrored=5, answered=5, errors={"status_5xx": 2, "timeout": 1}))
-    copies = comparison.report(2000.0).copies
-    assert (copies.mirrored, copies.answered, copies.due) == (15, 14, 17)
-    assert (copies.errors["timeout"], copies.errors["status_5xx"], copies.dropped["queue_full"]) == (2, 2, 2)
-
-
-def random_observer(rng: random.Random) -> ComparisonObserver:
-    comparison = ComparisonObserver("3", "4", score_tolerance=0.01, now=1000.0 + rng.randrange(50))
-    for place in range(rng.randrange(1, 60)):
-        rows = rng.randrange(1, 4)
-        labels = [tuple(rng.choice("01") for _ in range(rows)) for _ in range(2)]
-        scores = [tuple(rng.randrange(64) / 32 for _ in range(rows)) for _ in range(2)]
-        shadow = rng.choice([leg(), leg(), leg(answer=None, error="timeout"), leg(dropped="disabled")])
-        request = exchange(f"{rng.random()}", 1000.0 + place * rng.randrange(1, 90))
-        comparison.fold(request, shadow, said(labels[0], scores[0]), said(labels[1], scores[1]))
-    comparison.fold_copies(Copies(mirrored=rng.randrange(9), errors={"reset": 1}, dropped={rng.choice("ab"): 2}))
-    return comparison
-
-
-def merged(*observers: ComparisonObserver) -> ComparisonObserver:
-    total = ComparisonObserver("3", "4", score_tolerance=0.01, now=10_000.0)
-    for one in observers:
-        total.merge(one)
-    return total
-
-
-def test_merging_is_associative_and_free_of_order() -> None:
-    rng = random.Random(7)
-    for _ in range(10):
-        a, b, c = (random_observer(rng) for _ in range(3))
-        # Differences are multiples of 1/32: their sums are exact, so that equality may be asked.
-        reports = [
-            merged(merged(a, b), c).report(9e9),
-            merged(a, merged(b, c)).report(9e9),
-            merged(c, a, b).report(9e9),
-        ]
-        assert reports[0] == reports[1] == reports[2]
-        assert reports[0].pairs == sum(one.report(9e9).pairs for one in (a, b, c))
-
-
-def test_a_snapshot_restores_everything_and_counting_goes_on() -> None:
-    rng = random.Random(8)
-    original, restored = random_observer(rng), observer()
-    restored.restore(original.snapshot())
-    assert restored.report(9e9) == original.report(9e9)
-    for one in (original, restored):
-        one.fold(exchange("more", 9000.0), leg(), said(("1",), (0.1,)), said(("0",), (0.9,)))
-    assert restored.report(9e9) == original.report(9e9)
-    assert restored.snapshot() == original.snapshot()
-
-
-def test_evidence_of_another_pair_or_damaged_bytes_are_refused_and_change_nothing() -> None:
-    comparison = random_observer(random.Random(9))
-    before = comparison.report(9e9)
-    stranger = ComparisonObserver("3", "5", score_tolerance=0.01, now=0.0)
-    other_tolerance = ComparisonObserver("3", "4", score_tolerance=0.02, now=0.0)
-    good = comparison.snapshot()
-    for blob in (stranger.snapshot(), other_tolerance.snapshot(), b"", good[:-1], b"\x80", b"\xff" * 9):
-        with pytest.raises(ValueError, match=r"."):
-            comparison.restore(blob)
-    with pytest.raises(ValueError, match="does not belong"):
-        comparison.merge(stranger)
-    assert comparison.report(9e9) == before
-
-
 def test_failures_are_told_by_kind_and_by_who_alone_failed() -> None:
     comparison = observer()
     timeout = leg("4", answer=None, error="timeout")
@@ -391,46 +218,6 @@ def test_segments_have_an_agreement_each_and_are_bounded() -> None:
     assert agreement is not None
     assert agreement.value == 1.0
     assert sum(one.pairs for one in segments.values()) == 400
-
-
-def test_new_evidence_of_every_kind_survives_merge_and_restart() -> None:
-    def filled(start: int) -> ComparisonObserver:
-        comparison = observer()
-        for number in range(start, start + 50):
-            first, other = said(("1",), (number / 100,)), said((str(number % 2),), (number / 90,))
-            comparison.fold(exchange(f"r{number}"), leg(), first, other, [("c=web",)])
-            comparison.fold_again(first, first, other)
-            comparison.fold_dropped(exchange(), first)
-        comparison.fold(exchange(), leg(answer=None, error="reset"), said(("1",)), None)
-        comparison.fold_copies(Copies(mirrored=60, answered=55), 1000.0)
-        return comparison
-
-    merged = filled(0)
-    merged.merge(filled(50))
-    restored = observer()
-    restored.restore(merged.snapshot())
-    assert restored.report(2000.0) == merged.report(2000.0)
-    report = restored.report(2000.0)
-    assert (report.copies.lost, report.noise is not None, report.challenger_only_failures) == (8, True, 2)
-    assert [(one.segment, one.pairs) for one in report.segments] == [("c=web", 100)]
-
-
-def test_a_snapshot_of_an_earlier_version_is_taken_up() -> None:
-    comparison = observer()
-    comparison.fold(exchange(), leg(), said(("1", "0"), (0.5, 0.5)), said(("1", "1"), (0.5, 0.7)))
-    stored = msgspec.msgpack.decode(comparison.snapshot())
-    gaps, agreement = stored["agreement"]["gaps"], stored["agreement"]
-    for name in ("confusion", "gaps", "sides", "segments"):
-        del agreement[name]
-    agreement |= {"flips": {"0→1": 1}, "differences": gaps["signed"]}
-    agreement |= {f"difference_{name}": gaps[name] for name in ("sum", "abs_sum", "max")}
-    for name in ("relative_tolerance", "threshold", "arrivals", "noise"):
-        del stored[name]
-    again = observer()
-    again.restore(msgspec.msgpack.encode(stored))
-    then, now = comparison.report(2000.0), again.report(2000.0)
-    assert (now.agreement, now.flips, now.score_difference) == (then.agreement, then.flips, then.score_difference)
-    assert now.cohen_kappa is None
 
 
 def test_vectors_are_compared_where_both_versions_give_them() -> None:
