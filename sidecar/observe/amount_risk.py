@@ -4,7 +4,8 @@ Keeps: the reference is the mean absolute error of the version's own first `REFE
 more of it is lost without a word. A false alarm comes at most once in `_THRESHOLD` blocks on average, at any number of
 looks, as far as the central limit theorem holds for blocks of 100; the alarm closes when newer blocks are as good.
 Sums so far come exact, so that one amount far out does not swallow those after it: their difference would be noise.
-A correction while the reference is gathered is taken up in it; later ones change nothing that was judged.
+A correction while the reference is gathered is taken up in it. One that takes away more than all that came since can
+only be of the reference, which is then gathered anew; other later ones change nothing that was judged.
 Does not: match outcomes, know versions, read a clock, keep any amount. Called by control's `truths`.
 Source: `stats.mean_risk`, summed over starts as an e-detector (Shin, Ramdas & Rinaldo 2024), as `outcome_risk`.
 """
@@ -109,8 +110,11 @@ class AmountRisk:
         if self._reference.n < REFERENCE_ROWS:
             self._gather(seen, new)
             return
-        if new.n <= 0 or not new.whole:
-            return  # a correction, or sums that began anew: the next rows count from here
+        if new.n <= 0 or not new.whole:  # a correction, or sums that began anew: the next rows count from here
+            if new.total + self._newest(_MOST_BLOCKS).plus(self._waiting).total < 0.0:
+                # A slip that stood in the reference made errors look small beside it.
+                self._reference, self._waiting, self._blocks, self._since = Errors(), Errors(), [], None
+            return
         self._waiting = self._waiting.plus(new)
         if self._waiting.n >= BLOCK_ROWS:
             self._blocks.append(self._waiting)

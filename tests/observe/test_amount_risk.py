@@ -85,6 +85,27 @@ def test_a_slip_among_the_first_outcomes_is_forgotten_with_its_correction(correc
     assert stream.step(9.0, times=12)[-1]
 
 
+@pytest.mark.parametrize("size", [1e5, 1e9, 1e60])
+def test_a_slip_that_is_corrected_after_the_reference_was_frozen_does_not_hide_what_comes(size: float) -> None:
+    stream, slip = Stream(8), np.array([size])
+    stream.step(3.0, times=2)
+    stream.add(slip)
+    assert not any(stream.step(3.0, times=20))
+    stream.add(slip, -1)
+    assert not any(stream.step(3.0, times=40))
+    finding = stream.step(9.0, times=12)[-1] and stream.risk.finding
+    assert finding
+    assert finding.reference_error < 6.0
+
+
+def test_a_correction_of_a_judged_outcome_leaves_the_reference_as_it_is() -> None:
+    stream = Stream(9)
+    stream.step(3.0, times=20)
+    stream.add(np.array([-900.0]))
+    stream.step(3.0, times=1)
+    assert stream.step(9.0, times=12)[-1], "no thousand rows to wait for"
+
+
 def test_the_alarm_ends_when_newer_outcomes_are_as_good_again_and_does_not_flap() -> None:
     stream = Stream()
     stream.step(3.0, times=20)
