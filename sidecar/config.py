@@ -18,6 +18,7 @@ from sidecar.config_events import Audit, EventReceiver, Retrain
 from sidecar.config_gates import Gates
 from sidecar.config_promotion import Promotion
 from sidecar.config_registry import FromRegistry, RegistrySettings
+from sidecar.config_tls import ServerTls
 from sidecar.config_values import (
     Bytes,
     BytesOrOff,
@@ -187,27 +188,6 @@ class Timeouts(Section):
     idle_client_s: Seconds = 75.0
     idle_upstream_s: Seconds = 4.0
     drain_s: Seconds = 25.0
-
-
-class ServerTls(Section):
-    """TLS in front of `listen`, on where there is a certificate. With `client_ca_file` callers must show one, too."""
-
-    cert_file: File | None = None
-    key_file: File | None = None
-    client_ca_file: File | None = None
-
-    @property
-    def on(self) -> bool:
-        """Whether `listen` speaks TLS."""
-        return self.cert_file is not None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file: belongs together with key_file, give both or neither")
-        if self.client_ca_file is not None and not self.on:
-            raise ValueError("client_ca_file: has no effect without cert_file and key_file")
-        return self
 
 
 class AccessLog(Section):

@@ -18,6 +18,7 @@ from sidecar.config import Deployment, Settings
 from sidecar.config_document import Place
 from sidecar.config_gates import ApprovalsGate, PairsGate
 from sidecar.config_registry import PLACEHOLDER, FromRegistry
+from sidecar.config_tls import ServerTls
 from sidecar.config_versions import Challenger, ClientTls, ShadowBounds
 
 Told = Iterator[tuple[Place, str]]
@@ -31,7 +32,8 @@ _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 def settings_faults(settings: Settings) -> Told:
     """Every rule, over the whole file."""
-    yield from _front(settings)
+    yield from _front(settings.tls, settings.listen, "listen", ("tls",))
+    yield from _front(settings.admin.tls, settings.admin.listen, "admin.listen", ("admin", "tls"))
     yield from _upstream(settings)
     yield from _people(settings)
     if settings.registry is not None and settings.registry.ca_file is not None:
@@ -86,9 +88,11 @@ def _from_registry(named: FromRegistry, settings: Settings, place: Place) -> Tol
 
 def _people(settings: Settings) -> Told:
     """The trail tells people from the machine by their names alone."""
-    for number, token in enumerate(settings.admin.tokens):
-        if token.name in NOBODYS_NAMES:
-            yield ("admin", "tokens", number, "name"), f"{token.name!r} is who acts by itself: give another name"
+    named = [("tokens", number, token.name) for number, token in enumerate(settings.admin.tokens)]
+    named += [("clients", number, client.name) for number, client in enumerate(settings.admin.clients)]
+    for kind, number, name in named:
+        if name in NOBODYS_NAMES:
+            yield ("admin", kind, number, "name"), f"{name!r} is who acts by itself: give another name"
 
 
 def _zone(name: str, place: Place) -> Told:
@@ -110,14 +114,14 @@ def _approvals(deployment: Deployment, settings: Settings, place: Place) -> Told
     gate = deployment.gates.approvals
     if not isinstance(gate, ApprovalsGate) or gate.min == 0:
         return
-    people = sum(token.role in ("operator", "admin") for token in settings.admin.tokens)
+    people = sum(role in ("operator", "admin") for role in settings.admin.people.values())
     # Where the machine promotes, nobody who agrees does.
     alone = gate.promoter_counts or deployment.promotion.mode == "auto"
     needed = gate.min + (0 if alone else 1)
     if people < needed:
         yield (
             place,
-            f"needs {needed} people with tokens of their own (admin.tokens: operator or admin), there are {people}",
+            f"needs {needed} people with names of their own (admin.tokens: operator or admin), there are {people}",
         )
 
 
@@ -132,15 +136,14 @@ def _record(settings: Settings) -> Told:
             yield ("audit", "keys", number, "key_file"), says
 
 
-def _front(settings: Settings) -> Told:
-    tls = settings.tls
+def _front(tls: ServerTls, listen: str, key: str, place: Place) -> Told:
     if tls.cert_file is None or tls.key_file is None:
         return
-    if parse_listen(settings.listen).unix:
-        yield ("tls",), "TLS is not spoken on a Unix socket: let listen be HOST:PORT, or leave tls out"
-    yield from _pair(tls.cert_file, tls.key_file, ("tls",))
+    if parse_listen(listen).unix:
+        yield place, f"TLS is not spoken on a Unix socket: let {key} be HOST:PORT, or leave tls out"
+    yield from _pair(tls.cert_file, tls.key_file, place)
     if tls.client_ca_file is not None:
-        yield from _authorities(tls.client_ca_file, ("tls", "client_ca_file"))
+        yield from _authorities(tls.client_ca_file, (*place, "client_ca_file"))
 
 
 def _loop(url: str, settings: Settings, place: Place) -> Told:

@@ -46,6 +46,8 @@ class Orders(msgspec.Struct, frozen=True):
     workers: int
     state_dir: str
     drain_s: float
+    tls: bool
+    admin_tls: bool
 
 
 class Supervisor:
@@ -87,9 +89,8 @@ class Supervisor:
         """Control first, for the routing table; then the workers; then whatever dies, until a signal comes."""
         self._hear_signals()
         if await self._up([self._control]) and await self._up(self._workers):
-            print(  # noqa: T201
-                f"sidecar {__version__} serving on {where(self._data)}, admin on {where(self._admin)}", flush=True
-            )
+            data, admin = where(self._data, tls=self._orders.tls), where(self._admin, tls=self._orders.admin_tls)
+            print(f"sidecar {__version__} serving on {data}, admin on {admin}", flush=True)  # noqa: T201
             await self._stopping.wait()
         failed = [child.code for child in (self._control, *self._workers) if child.code]
         asked = self._stopping.is_set()
@@ -173,6 +174,8 @@ def run(config_path: Path) -> int:
         workers=settings.workers,
         state_dir=settings.state_dir,
         drain_s=settings.timeouts.drain_s,
+        tls=settings.tls.on,
+        admin_tls=settings.admin.tls.on,
     )
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     arguments = [sys.executable, "-P", "-m", "sidecar.supervisor", msgspec.json.encode(orders).decode()]

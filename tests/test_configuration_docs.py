@@ -27,6 +27,8 @@ EXAMPLES = {
     "admin.tokens[].token_env",
     "admin.oidc",
     "admin.tokens",
+    "admin.clients",
+    "admin.clients[].uri",
     "registry",
     "deployments",
     "deployments[].owner",
@@ -53,8 +55,11 @@ def default_of(key: str) -> Any:
 
 
 def in_example(key: str) -> Any:
-    """What stands under a key, in the first entry of a list that has it."""
-    found: Any = [yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))]
+    """What stands under a key, in the first entry of a list that has it.
+
+    What would need files that nobody has is shown behind a #.
+    """
+    found: Any = [yaml.safe_load(re.sub(r"^  # ", "  ", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE))]
     for part in key.split("."):
         name = part.removesuffix("[]")
         values = [entry[name] for entry in found if entry is not None and name in entry]

@@ -27,8 +27,13 @@ from sidecar.admin.screens import Screens
 from sidecar.admin.service import Service
 from sidecar.admin.verbs import Verbs
 from sidecar.admin.webhook import no_webhook
+from sidecar.config_admin import ClientCertificate
 
 ACCESS = web.AppKey("access", Access)
+
+
+_NOBODY = "Send a token that is configured here: Authorization: Bearer …"
+_NOBODYS = "The certificate that was shown is of nobody whom admin.clients names, or has expired; or send a token."
 
 
 class AdminRoute(NamedTuple):
@@ -72,6 +77,7 @@ def build_app(
     clock: Callable[[], float] = time.time,
     webhook: problems.Handler = no_webhook,
     identity: Callable[[str], Caller | None] | None = None,
+    clients: Sequence[ClientCertificate] = (),
 ) -> web.Application:
     """The whole admin application.
 
@@ -85,8 +91,9 @@ def build_app(
         clock: seconds since the epoch.
         webhook: takes the registry's word; without one it is refused.
         identity: who holds a signed token; without one there are none.
+        clients: who is told by a certificate that the listener has verified.
     """
-    access = Access(tokens, listen_host, allowed_hosts, identity=identity)
+    access = Access(tokens, listen_host, allowed_hosts, identity=identity, clients=clients, wall_clock=clock)
     streams = EventStreams(service.events)
     dashboard = Dashboard(service, clock, asks=access.closed)
     handlers = Handlers(service, metrics_text, dashboard, access, clock)
@@ -187,10 +194,11 @@ def _guarded(access: Access, route: AdminRoute) -> problems.Handler:
             answer.headers["Retry-After"] = str(wait_s)
             return answer
         if route.need != "anyone":
-            caller = access.caller(authorization, request.remote)
+            shown = request.get_extra_info("peercert")
+            caller = access.caller(authorization, request.remote, shown)
             if caller is None:
                 access.refused["token"] += 1
-                answer = problems.problem(401, "Send a token that is configured here: Authorization: Bearer …")
+                answer = problems.problem(401, _NOBODY if authorization is not None or not shown else _NOBODYS)
                 answer.headers["WWW-Authenticate"] = 'Bearer realm="sidecar"'
                 return answer
             if not caller.may(route.need):

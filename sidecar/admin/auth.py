@@ -1,7 +1,8 @@
 """Who may call the admin API: tokens and roles, the Host check, the cross-site check, and the answers' headers.
 
 Keeps: a secret is held and compared only as its SHA-256 digest, every token in turn and in constant time; an unknown
-token and a missing one get the same answer. Without tokens (which the settings allow on loopback only) everybody is
+token and a missing one get the same answer; a call with a token is judged by that alone, whatever certificate its
+connection has shown. Where nobody has to say who they are (which the settings allow on loopback only) everybody is
 "anonymous" with every role, so the Host check is what keeps web pages out (DNS rebinding).
 What it refuses is counted. Does not: know routes, read bodies. Called by `api` before every handler.
 """
@@ -23,7 +24,9 @@ import msgspec
 from multidict import CIMultiDictProxy
 
 from sidecar.admin.caller import Caller, Need, Role
+from sidecar.admin.certificates import Certified, Shown
 from sidecar.admin.guesses import Guesses
+from sidecar.config_admin import ClientCertificate
 
 __all__ = ["REFUSALS", "SECURITY_HEADERS", "Access", "AuthToken", "Caller", "Need", "Role", "auth_token", "same_site"]
 
@@ -72,8 +75,11 @@ class Access:
         allowed_hosts: Sequence[str],
         clock: Callable[[], float] = time.monotonic,
         identity: Callable[[str], Caller | None] | None = None,
+        clients: Sequence[ClientCertificate] = (),
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens = tuple(tokens)
+        self._certified, self._wall_clock = Certified(clients), wall_clock
         self._identity = identity
         self._guesses, self._clock = Guesses(), clock
         self.refused: dict[Refusal, int] = dict.fromkeys(REFUSALS, 0)
@@ -85,13 +91,13 @@ class Access:
     @property
     def closed(self) -> bool:
         """True where somebody must say who they are."""
-        return bool(self._tokens) or self._identity is not None
+        return bool(self._tokens or self._certified) or self._identity is not None
 
-    def renew(self, tokens: Sequence[AuthToken]) -> None:
-        """Other tokens from now on; ValueError where there were some and none would be left: that opens it to all."""
-        if bool(tokens) != bool(self._tokens):
-            raise ValueError("whether there are tokens at all is decided at the start")
-        self._tokens = tuple(tokens)
+    def renew(self, tokens: Sequence[AuthToken], clients: Sequence[ClientCertificate] = ()) -> None:
+        """Other tokens and certificates from now on; ValueError where that would open it to all, or close it."""
+        if (bool(tokens or clients) or self._identity is not None) != self.closed:
+            raise ValueError("whether callers say who they are at all is decided at the start")
+        self._tokens, self._certified = tuple(tokens), Certified(clients)
 
     def wait_s(self, authorization: str | None, source: str | None) -> int:
         """Seconds that a caller from there must wait before a token is looked at again; 0 where it is now."""
@@ -99,8 +105,13 @@ class Access:
             return 0
         return self._guesses.wait_s(source, self._clock())
 
-    def caller(self, authorization: str | None, source: str | None = None) -> Caller | None:
-        """Who sends this Authorization header from there; None for nobody we know, and then it was a guess."""
+    def caller(self, authorization: str | None, source: str | None = None, shown: Shown = None) -> Caller | None:
+        """Who sends this Authorization header from there; None for nobody we know, and then it was a guess.
+
+        Without a header it is whose certificate the connection has shown.
+        """
+        if authorization is None and self.closed:
+            return self._certified.caller(shown, self._wall_clock())
         found = self._caller(authorization)
         scheme, _, token = (authorization or "").partition(" ")
         if found is None and self._identity is not None and scheme.lower() == "bearer" and token.count(".") == 2:

@@ -115,7 +115,8 @@ class Screens:
         return web.Response(body=file.content, headers={**headers, "Content-Type": file.content_type})
 
     async def _shown(self, request: web.Request, page: Callable[[Caller], Awaitable[str]]) -> web.Response:
-        caller = self._access.caller(request.headers.get("Authorization"), request.remote)
+        shown = request.get_extra_info("peercert")
+        caller = self._access.caller(request.headers.get("Authorization"), request.remote, shown)
         if caller is None or not caller.may("viewer"):
             return html_answer(self._dashboard.frame())
         try:

@@ -237,7 +237,7 @@ class Control:
             dead_letters=self._events.dead_letters,
             spans=lambda: self._spans.counts if self._spans is not None else {},
         )
-        self._access = await answer(
+        self._front = await answer(
             admin,
             self._settings,
             desk=self._desk,
@@ -256,7 +256,7 @@ class Control:
             return
         settings, waiting = reloaded(self._settings, read)
         try:
-            self._access.renew(tokens_of(settings))
+            self._front.renew(settings.admin, tokens_of(settings))
         except CannotStart as fault:
             log.error("the configuration was not reloaded", extra={"fields": {"says": str(fault)}})  # noqa: TRY400
             return

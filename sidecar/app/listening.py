@@ -60,10 +60,10 @@ def let_go(listener: socket.socket) -> None:
             Path(name).unlink()
 
 
-def where(listener: socket.socket) -> str:
+def where(listener: socket.socket, *, tls: bool) -> str:
     """Where it listens, as a URL or unix:/path; the real port where 0 was asked for."""
     name = listener.getsockname()
-    return f"unix:{name}" if isinstance(name, str) else f"http://{Address(name[0], name[1])}"
+    return f"unix:{name}" if isinstance(name, str) else f"{'https' if tls else 'http'}://{Address(name[0], name[1])}"
 
 
 def _remove_stale(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sidecar.config import Settings
+from sidecar.config_admin import Admin
 
 _SECTIONS = ("admin", "registry", "telemetry", "audit")
 _KEYS = ("listen", "workers", "state_dir", *_SECTIONS)
@@ -22,13 +23,21 @@ def reloaded(now: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
         kept.append("tls")
     settings = read.model_copy(update={key: getattr(now, key) for key in kept})
     named = tuple(name for key in kept for name in _named(key, now, read))
-    # Tokens are changed while it serves; whether any is asked for at all is decided with the address, at the start.
-    if bool(now.admin.tokens) == bool(read.admin.tokens):
-        settings = settings.model_copy(
-            update={"admin": settings.admin.model_copy(update={"tokens": read.admin.tokens})}
-        )
-        named = tuple(name for name in named if name != "admin.tokens")
+    renewed = dict(_renewed(now.admin, read.admin))
+    if renewed:
+        settings = settings.model_copy(update={"admin": settings.admin.model_copy(update=renewed)})
+        named = tuple(name for name in named if name not in {f"admin.{member}" for member in renewed})
     return settings, named
+
+
+def _renewed(now: Admin, read: Admin) -> Iterator[tuple[str, object]]:
+    """What is changed of `admin` while it serves, besides what is in files."""
+    # Whether callers have to say who they are at all is decided with the address, at the start.
+    if bool(now.oidc or read.tokens or read.clients) == now.closed:
+        yield "tokens", read.tokens
+        yield "clients", read.clients
+    if now.tls.on == read.tls.on:
+        yield "tls", read.tls
 
 
 def _named(key: str, now: Settings, read: Settings) -> Iterator[str]:

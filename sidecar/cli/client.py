@@ -48,6 +48,35 @@ class Answer:
             raise CommandFailed(says) from None
 
 
+@dataclass(frozen=True, slots=True)
+class SecureBy:
+    """Files in PEM form: whom to believe (otherwise the system's authorities), and what to show."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection that verifies chain and name; CommandFailed names the file that cannot be used."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(self.ca_file) if self.ca_file else context.load_default_certs()
+        except (OSError, ValueError):
+            raise CommandFailed(f"{self.ca_file} holds no certificates in PEM form (--ca or SIDECAR_CA)") from None
+        try:
+            if self.cert_file:
+                # Without a password of ours OpenSSL would ask for one on the terminal.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+        except (OSError, ValueError):
+            says = f"{self.cert_file} and its key cannot be used: give PEM files that belong together, the key without"
+            raise CommandFailed(f"{says} a password (--cert and --key, SIDECAR_CERT and SIDECAR_KEY)") from None
+        return context
+
+
+_BY_THE_SYSTEM = SecureBy()
+
+
 class Problem(CommandFailed):
     """The sidecar answered, and the answer is no. `answer` is the problem document if there was one."""
 
@@ -60,7 +89,9 @@ class Problem(CommandFailed):
 class AdminClient:
     """Calls the admin API at one address (`http://`, `https://` or `unix:/path`)."""
 
-    def __init__(self, url: str, token: str | None, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeout_s: float | None = None, secure_by: SecureBy = _BY_THE_SYSTEM
+    ) -> None:
         self._timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         if token and not _TOKEN.fullmatch(token):
             raise CommandFailed("the token holds a space or a character that no token has (--token or SIDECAR_TOKEN)")
@@ -75,7 +106,11 @@ class AdminClient:
             raise CommandFailed("the address holds a user name; the token goes in --token or SIDECAR_TOKEN")
         if parts.scheme not in ("http", "https") or not self._host or parts.query or not url.isascii():
             raise CommandFailed(f"{url!r} is no address such as http://127.0.0.1:8081 (--url or SIDECAR_URL)")
-        self._scheme = parts.scheme
+        if secure_by.key_file and not secure_by.cert_file:
+            raise CommandFailed("a key has no effect without its certificate (--cert or SIDECAR_CERT)")
+        if secure_by != _BY_THE_SYSTEM and parts.scheme != "https":
+            raise CommandFailed(f"{url} is not called by TLS: write https://, or leave out --ca, --cert and --key")
+        self._secure = secure_by.context() if parts.scheme == "https" else None
         self._prefix = parts.path.rstrip("/")
         self.url = url.rstrip("/")
 
@@ -105,12 +140,14 @@ class AdminClient:
             says = f"no answer from {self.url} within {self._timeout_s:g} seconds"
             raise CommandFailed(says + _unsure(method, path)) from None
         except ssl.SSLError as fault:
-            raise CommandFailed(f"no secure connection to {self.url}: {fault.reason or fault}") from None
+            raise CommandFailed(self._insecure(fault)) from None
         except ConnectionRefusedError:
             raise CommandFailed(self._nobody()) from None
         except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead):
             says = f"{self.url} ended the connection before its answer was complete; try again"
-            raise CommandFailed(says + _unsure(method, path)) from None
+            # Who does not believe a certificate, or misses one, may have hung up before its reason could be read.
+            hint = "" if self._secure is None else ", with a certificate if it asks for one (--cert or SIDECAR_CERT)"
+            raise CommandFailed(says + hint + _unsure(method, path)) from None
         except http.client.HTTPException:
             raise CommandFailed(f"what answers at {self.url} does not speak HTTP; is it the admin address?") from None
         except OSError as fault:
@@ -152,8 +189,9 @@ class AdminClient:
     def _connection(self) -> http.client.HTTPConnection:
         if self._unix:
             return _UnixConnection(self._unix, self._timeout_s)
-        kind = http.client.HTTPSConnection if self._scheme == "https" else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=self._timeout_s)
+        if self._secure is not None:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._secure)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _read(self, status: int, data: bytes) -> Answer:
         try:
@@ -175,6 +213,17 @@ class AdminClient:
         if 300 <= status < 400:
             return f"{self.url} points to another address, which is not followed; give that one (--url or SIDECAR_URL)"
         return detail or f"{self.url} answered {status} and did not say why; is it the sidecar's admin address?"
+
+    def _insecure(self, fault: ssl.SSLError) -> str:
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            return f"{self.url} is not believed: {fault.verify_message.rstrip('.')} (--ca or SIDECAR_CA)"
+        if isinstance(fault, ssl.SSLEOFError):
+            reason = "it hung up"
+        else:
+            reason = str(fault.reason or "it does not speak TLS").lower().replace("_", " ")
+        # What a caller hears whose certificate was asked for, or is not believed; with TLS 1.3 only when it reads.
+        hint = " (--cert or SIDECAR_CERT)" if "alert" in reason or isinstance(fault, ssl.SSLEOFError) else ""
+        return f"no secure connection to {self.url}: {reason}{hint}"
 
     def _nobody(self) -> str:
         return f"no sidecar answers at {self.url}; is it running? (--url or SIDECAR_URL)"

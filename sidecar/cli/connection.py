@@ -19,15 +19,26 @@ Options = ParamSpec("Options")
 
 
 def with_admin_api(function: Callable[Concatenate[AdminClient, Options], None]) -> Callable[..., None]:
-    """Adds --url and --token; the command gets a client as its first argument."""
+    """Adds the options of a call; the command gets a client as its first argument."""
 
     @click.option("--url", envvar="SIDECAR_URL", default=DEFAULT_URL, show_default=True, help="Admin address.")
     @click.option("--token", envvar="SIDECAR_TOKEN", help="Better in SIDECAR_TOKEN: others may see arguments.")
+    @click.option("--ca", envvar="SIDECAR_CA", help="Authorities that are believed for https://, in place of system's.")
+    @click.option("--cert", envvar="SIDECAR_CERT", help="Certificate that is shown, its key in it or in --key.")
+    @click.option("--key", envvar="SIDECAR_KEY", help="Its key, without a password.")
     @functools.wraps(function)
-    def with_client(url: str, token: str | None, *args: Options.args, **options: Options.kwargs) -> None:
-        from sidecar.cli.client import AdminClient  # noqa: PLC0415  # keeps help fast
+    def with_client(
+        url: str,
+        token: str | None,
+        ca: str | None,
+        cert: str | None,
+        key: str | None,
+        *args: Options.args,
+        **options: Options.kwargs,
+    ) -> None:
+        from sidecar.cli.client import AdminClient, SecureBy  # noqa: PLC0415  # keeps help fast
 
-        function(AdminClient(url, token), *args, **options)
+        function(AdminClient(url, token, secure_by=SecureBy(ca, cert, key)), *args, **options)
 
     return with_client
 

@@ -26,11 +26,12 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """TLS in front. With `client_ca_file` callers must show a certificate of that authority."""
+    """TLS in front. With `client_ca_file` callers must show a certificate of that authority, or may."""
 
     cert_file: str
     key_file: str
     client_ca_file: str = ""
+    client_required: bool = True
 
 
 class Destination(msgspec.Struct, frozen=True):

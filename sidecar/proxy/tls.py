@@ -1,9 +1,9 @@
-"""TLS on both sides of a worker: contexts for callers and for model servers, made from files and made anew with them.
+"""TLS on both sides of a worker, and before the admin API: contexts that are made from files, and anew with them.
 
 Invariants: TLS 1.2 or later, HTTP/1.1 alone; a model server is always verified, its name too; new handshakes use what
 the files say now, connections live on with what they have; files that cannot be used change nothing, and are told in
-the log. Does no I/O but reading these files, and only when they changed. Called by the worker's composition root
-(`tick`, `look`), by asyncio for each caller's handshake, and by pools for each connection that they make.
+the log. Does no I/O but reading these files, and only when they changed. Called by the composition roots of worker and
+control (`tick`, `look`), by asyncio for each caller's handshake, and by pools for each connection that they make.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Certificates(ssl.SSLContext):
         _harden(context)
         _load_pair(context, certificate.cert_file, certificate.key_file)
         if certificate.client_ca_file:
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = ssl.CERT_REQUIRED if certificate.client_required else ssl.CERT_OPTIONAL
             context.load_verify_locations(certificate.client_ca_file)
         failed = self.failed
 

@@ -12,7 +12,9 @@ from sidecar.app.listening import CannotBind, bind, let_go, where
 def test_port_zero_is_told_as_the_port_that_was_given() -> None:
     listener = bind(parse_listen("127.0.0.1:0"), "listen")
 
-    assert where(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    port = listener.getsockname()[1]
+    assert where(listener, tls=False) == f"http://127.0.0.1:{port}"
+    assert where(listener, tls=True) == f"https://127.0.0.1:{port}"
     let_go(listener)
     let_go(listener)  # a second time does nothing
     assert listener.fileno() == -1
@@ -33,7 +35,7 @@ def test_a_dead_socket_file_is_taken_over_and_removed_at_the_end(tmp_path: Path)
 
     listener = bind(Address("", 0, str(path)), "listen")
 
-    assert where(listener) == f"unix:{path}"
+    assert where(listener, tls=False) == f"unix:{path}"
     with socket.socket(socket.AF_UNIX) as caller:
         caller.connect(str(path))
     let_go(listener)

@@ -7,6 +7,7 @@ import pytest
 from sidecar.app.reloading import reloaded
 from sidecar.config import Settings
 
+CN = {"dns": None, "common_name": "c"}
 TOKEN = {"name": "a", "role": "admin", "token_env": "A"}
 
 
@@ -59,3 +60,17 @@ def test_other_tokens_count_at_once_but_never_none() -> None:
     assert reloaded(now, settings()) == (now, ("admin.tokens",))
     after, named = reloaded(now, settings(admin={"tokens": [other], "listen": "127.0.0.1:2"}))
     assert (after.admin.listen, after.admin.tokens[0].name, named) == (now.admin.listen, "b", ("admin.listen",))
+
+
+def test_who_is_told_by_certificates_and_other_files_count_at_once_but_tls_itself_waits() -> None:
+    tls = {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/ca"}
+    client = {"name": "c", "role": "viewer", "dns": "c"}
+    now = settings(admin={"tls": tls, "clients": [client]})
+    other = settings(admin={"tls": tls | {"cert_file": "/c2", "client_required": True}, "clients": [client | CN]})
+
+    assert reloaded(now, other) == (other, ())
+    assert reloaded(now, settings()) == (now, ("admin.tls", "admin.clients"))
+    by_token = settings(admin={"tls": tls, "tokens": [TOKEN]})
+    assert reloaded(now, by_token) == (by_token, ())
+    after, named = reloaded(settings(), now)
+    assert (after, named) == (settings(), ("admin.tls", "admin.clients"))
