@@ -18,9 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(BIN)/python $(INSTALL)
-# Real servers that the tests start, and a caller of our API: each apart, for their packages would not live beside ours
-# or each other's.
-SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton .venv-schemathesis
+# Real servers that the tests start, a caller of our API, what looks at our packages: each apart, for their packages would
+# not live beside ours or each other's.
+SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton .venv-schemathesis .venv-supply
 
 # Prometheus and Alertmanager, which the alert rules are tried with.
 ALERTING := .cache/alerting
@@ -30,7 +30,7 @@ SCHEMAS := .cache/schemas
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test test-browser prepared compiled lint bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
+.PHONY: demo test test-browser prepared compiled lint audit sbom bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
@@ -61,6 +61,16 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint --failure-threshold warning --no-color Dockerfile
 	$(BIN)/mypy
+
+# Known weaknesses of the packages that we ship and develop with. No part of `make lint`: only pypi.org itself answers,
+# whereas a mirror of packages has no such pages, and an audit that could ask nobody fails.
+audit: .venv-supply/ready
+	.venv-supply/bin/pip-audit --strict --require-hashes --disable-pip -r locks/core.txt -r locks/test.txt
+
+# What is in an installation: CycloneDX, made of the lock; the same lock gives the same file.
+sbom: .venv/test .venv-supply/ready
+	mkdir -p build
+	$(BIN)/python -m scripts.write_sbom build/sbom.cdx.json
 
 bench: .venv/test compiled
 	$(BIN)/python -m bench
