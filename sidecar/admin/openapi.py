@@ -1,7 +1,7 @@
-"""The API described as OpenAPI 3.1, made of the routes and of the types that parse the bodies.
+"""The API described as OpenAPI 3.1, made of the routes and of the types that parse bodies and that answers tell.
 
 Keeps: what is described is what is parsed; a route that is not told of here takes neither query nor body.
-Does not: describe answers beyond their kind (docs/api.md does). Called by `api`, once; serves `/v1/openapi.json`.
+Does not: say what answers mean beyond their types (docs/api.md does). Called by `api`, once; serves `/v1/openapi.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from sidecar import __version__
 from sidecar.admin import bodies
+from sidecar.admin.answer_types import Problem, answer_type, as_told
 from sidecar.admin.caller import Need
 from sidecar.config_versions import Challenger
 
@@ -65,6 +66,11 @@ _QUERIES: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "/v1/audit": {"after": _whole(0, 10**15, 0), "limit": _whole(1, 1_000, 100)},
 }
 _REQUIRED = frozenset({"from", "to"})
+_SAYS: Mapping[str, str] = {
+    "after": "Entries with a larger seq; the next page comes after the last one's, and the last page is empty.",
+    "limit": "At most so many.",
+}
+_TAKEN_LATER = frozenset({("POST", "/v1/registry/webhook")})
 
 
 class ApiDocument:
@@ -85,23 +91,26 @@ class ApiDocument:
 
 def document(table: Iterable[tuple[str, str, Need]]) -> dict[str, Any]:
     """OpenAPI 3.1 of the calls under /v1."""
-    kinds = sorted(set(_BODIES.values()), key=lambda kind: kind.__name__)
-    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {}
+    kinds: set[type[msgspec.Struct]] = {*_BODIES.values(), as_told(Problem)}
     for method, path, need in table:
         if path.startswith("/v1/"):
-            paths.setdefault(path, {})[method.lower()] = _operation(method, path, need)
+            told = answer_type(method, path)
+            kinds |= {told} if told is not None else set()
+            paths.setdefault(path, {})[method.lower()] = _operation(method, path, need, told)
+    in_order = sorted(kinds, key=lambda kind: kind.__name__)
+    _, schemas = msgspec.json.schema_components(in_order, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Serving sidecar",
             "version": __version__,
-            "description": "The admin API. What each call answers stands in docs/api.md.",
+            "description": "The admin API. What each call means stands in docs/api.md.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
         "components": {
-            "schemas": schemas | {"SetChallenger": _challenger(), "Problem": _PROBLEM},
+            "schemas": schemas | {"SetChallenger": _challenger()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
@@ -110,20 +119,7 @@ def document(table: Iterable[tuple[str, str, Need]]) -> dict[str, Any]:
     }
 
 
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "description": "RFC 9457; `detail` is a sentence that says what to do.",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-    "required": ["type", "title", "status", "detail"],
-}
-
-
-def _operation(method: str, path: str, need: Need) -> dict[str, Any]:
+def _operation(method: str, path: str, need: Need, told: type[msgspec.Struct] | None) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in re.findall(r"{(\w+)}", path)
@@ -131,15 +127,17 @@ def _operation(method: str, path: str, need: Need) -> dict[str, Any]:
     queries = _QUERIES.get(path, {}) if method == "GET" else {}
     parameters += [
         {"name": name, "in": "query", "required": name in _REQUIRED, "schema": schema}
+        | ({"description": _SAYS[name]} if name in _SAYS else {})
         for name, schema in queries.items()
     ]
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    done = "202" if (method, path) in _TAKEN_LATER else "200"
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "-", f"{method.lower()}{path.removeprefix('/v1')}").strip("-"),
         "description": f"Lowest role: {need}." if need != "anyone" else "Anyone.",
         "parameters": parameters,
         "responses": {
-            "200": {"description": "Done.", "content": {kind: {} for kind in _answers(path)}},
+            done: {"description": "Done.", "content": _content(path, told)},
             "default": {"description": "Refused, or not possible now.", "content": problem},
         },
         "security": [] if need == "anyone" else [{"bearer": []}, {"basic": []}],
@@ -150,10 +148,12 @@ def _operation(method: str, path: str, need: Need) -> dict[str, Any]:
     return operation
 
 
-def _answers(path: str) -> tuple[str, ...]:
+def _content(path: str, told: type[msgspec.Struct] | None) -> dict[str, Any]:
     if path == "/v1/events":
-        return ("text/event-stream",)
-    return ("application/json", "text/html", "text/markdown") if path.endswith("/report") else ("application/json",)
+        return {"text/event-stream": {}}
+    schema = {"type": "object"} if told is None else {"$ref": f"#/components/schemas/{told.__name__}"}
+    forms = ("text/html", "text/markdown") if path.endswith("/report") else ()
+    return {"application/json": {"schema": schema}} | {form: {} for form in forms}
 
 
 def _body(method: str, path: str) -> dict[str, Any] | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
+from sidecar.admin.answer_types import answer_type
+from sidecar.admin.problems import from_sidecar
+from sidecar.errors import Refused
 from tests.admin.api_ground import Serve
+from tests.admin.fake_reports import table
 from tests.admin.fake_service import FakeService
 from tests.admin.test_api import TABLE
 
@@ -87,3 +93,65 @@ async def test_each_call_takes_the_query_that_is_described(serve: Serve, told: d
         known = re.search(r"it takes (?!none)(.*?)\.$", detail)
         described = [each["name"] for each in told["paths"][path]["get"]["parameters"] if each["in"] == "query"]
         assert (known[1].split(", ") if known else []) == described, called
+
+
+def closed(schema: Any) -> Any:
+    """The same, where a member that is not described is a fault: a client may meet one, this version must not."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: closed(value) for name, value in schema.items()}
+    return found | {"additionalProperties": False} if isinstance(found.get("properties"), dict) else found
+
+
+def faults(told: dict[str, Any], name: str, document: Any) -> list[str]:
+    components = {"schemas": closed(told["components"]["schemas"])}
+    validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": components})
+    return [f"{fault.json_path}: {fault.message}" for fault in validator.iter_errors(document)]
+
+
+@pytest.mark.parametrize("service", [FakeService(calm=True), FakeService(broke=True), FakeService()])
+async def test_each_answer_is_what_is_described_no_less_and_no_more(
+    service: FakeService, serve: Serve, told: dict[str, Any]
+) -> None:
+    client = await serve(service)
+    checked = set()
+    for method, called, _, body, status in TABLE:
+        path = path_of(told, called)
+        if path is None or status != 200 or path == "/v1/openapi.json":
+            continue
+        answer = await client.request(method, called, json=body, headers={"Accept": "application/json"})
+        document = await answer.json(content_type=None)
+        if answer.status != 200:
+            assert faults(told, "Problem", document) == [], called
+            continue
+        content = told["paths"][path][method.lower()]["responses"]["200"]["content"]["application/json"]
+        assert faults(told, content["schema"]["$ref"].rpartition("/")[2], document) == [], called
+        kind = answer_type(method, path)
+        assert kind is not None
+        msgspec.convert(document, kind)  # times too are what they are said to be
+        checked.add((method, path))
+    assert len(checked) > 20
+    if service.verdict == "pass":
+        described = {(method, path) for method, path, _ in operations(told)}
+        elsewhere = {"/v1/events", "/v1/openapi.json", "/v1/registry/webhook", "/v1/ingest"}
+        assert {path for _, path in described - checked} <= {*elsewhere, "/v1/deployments/{deployment}/rollback"}
+
+
+def test_each_json_answer_has_a_type_and_each_refusal_is_a_problem(told: dict[str, Any]) -> None:
+    for method, path, operation in operations(told):
+        responses = operation["responses"]
+        (content,) = (each["content"] for code, each in responses.items() if code != "default")
+        if path not in ("/v1/events", "/v1/openapi.json"):
+            assert content["application/json"]["schema"]["$ref"], (method, path)
+        problem = responses["default"]["content"]["application/problem+json"]["schema"]["$ref"]
+        assert problem.endswith("/Problem")
+
+
+def test_what_gates_refuse_is_the_described_problem(told: dict[str, Any]) -> None:
+    document = json.loads(from_sidecar(Refused("no", gates=table("3", "4", "fail"))).body)  # type: ignore[arg-type]
+
+    assert document["gates"]
+    assert faults(told, "Problem", document) == []
+    assert faults(told, "Problem", {"title": "x"})
