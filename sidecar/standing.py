@@ -127,12 +127,42 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: int = 0
 
 
+class WatchTest(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the tests whether a new champion does harm, so far.
+
+    `new_only`, `former_only`: requests that just one failed, or rows on which just one was wrong; `same`: the others.
+    It has enough when `e_value` reaches `needed`.
+    """
+
+    name: str
+    new_only: int
+    former_only: int
+    same: int
+    margin: float
+    e_value: float
+    needed: float
+
+
+class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a new champion is watched. `rollback`: "auto" where the sidecar goes back to `former` by itself, once.
+
+    `excused`: a `data.broken` alarm is open, so nothing is judged.
+    """
+
+    until: float
+    former: str | None
+    rollback: Literal["auto", "off"]
+    excused: bool
+    tests: tuple[WatchTest, ...]
+
+
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
 
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
     there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet;
-    `automation` has the machine's next steps by version, and what each waits for.
+    `automation` has the machine's next steps by version, and what each waits for; `mode` is who promotes, `held` why
+    the machine may not promote a version; `watch` is there while a new champion is watched.
     """
 
     name: str
@@ -151,6 +181,9 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     from_registry: Following | None = None
     unrecorded: str | None = None
     automation: Mapping[str, str] = {}
+    mode: Literal["manual", "auto"] = "manual"
+    held: Mapping[str, str] = {}
+    watch: WatchStatus | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):

@@ -61,11 +61,12 @@ def deployments(statuses: Iterable[DeploymentStatus], waits: str | None) -> Json
 
 def deployment(status: DeploymentStatus) -> Json:
     """`GET /v1/deployments/{d}`."""
-    champion = status.champion
+    champion, watch = status.champion, status.watch
     return {
         **_members(status),
         "champion": {"version": champion.version, "url": champion.url, "since": rfc3339(champion.since)},
         "watch_until": rfc3339(status.watch_until),
+        "watch": None if watch is None else {**_members(watch), "until": rfc3339(watch.until)},
         "registry": registry(status.registry),
     }
 

@@ -133,6 +133,7 @@ def routes(
         AdminRoute("GET", f"{screen}/inputs", "anyone", screens.inputs),
         AdminRoute("GET", f"{screen}/outcomes", "anyone", screens.outcomes),
         AdminRoute("GET", f"{screen}/{{verb}}", "anyone", screens.ask),
+        AdminRoute("POST", f"{screen}/override", "admin", screens.override),
         AdminRoute("POST", f"{screen}/{{verb}}", "operator", screens.act),
         AdminRoute("GET", "/v1/openapi.json", "anyone", handlers.openapi.answer),
         AdminRoute("GET", "/v1/deployments", "viewer", asked.deployments),

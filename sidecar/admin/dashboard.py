@@ -2,7 +2,7 @@
 
 Keeps: every text that came from outside is escaped; no inline script or style, nothing from another host; a part that
 the service refuses shows the refusal's sentence and the rest stands. Reads through `Service` only, and reads the whole
-audit trail at most once a minute unless a person asks. Called by `screens`.
+audit trail at most once a minute unless a person asks, rehearses gates every five minutes. Called by `screens`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar.admin import charts
+from sidecar.admin import agreeing, charts
 from sidecar.admin.auth import Caller
 from sidecar.admin.deployment_view import Against, DeploymentView, asked, deployment_view, pictured, ranked
+from sidecar.admin.intent import Intent
 from sidecar.admin.lineage import lineage_view
+from sidecar.admin.rehearsed import RehearsalView, rehearsal_view
 from sidecar.admin.rendering import templates
 from sidecar.admin.service import Service
 from sidecar.admin.timeline import timeline
@@ -31,6 +33,8 @@ _TYPES = {
     "icon.svg": "image/svg+xml",
 }
 _VERIFY_EVERY_S = 60.0
+_REHEARSE_EVERY_S = 300.0
+_MOST_REHEARSALS = 64
 _AUDIT_SHOWN, _AUDIT_NEWEST = 50, 6
 _AUDIT_STEP = 500
 _WORST, _PICTURES = 6, 12
@@ -67,6 +71,7 @@ class Dashboard:
         self._checked_at: float | None = None
         self._newest = 0
         self._steps: dict[str, tuple[int, tuple[AuditEntry, ...]]] = {}
+        self._rehearsals: dict[tuple[str, str, int, int], tuple[float, RehearsalView | str]] = {}
 
     def frame(self) -> str:
         """A page that asks for a token, and tells nothing."""
@@ -105,19 +110,26 @@ class Dashboard:
             worst=() if isinstance(view.drift, str) else pictured(view.drift, 0, _WORST)[: _WORST + 1],
         )
 
-    def challenger(self, caller: Caller, name: str, version: str) -> str:
-        """Gates and comparison of one challenger."""
+    async def challenger(self, caller: Caller, name: str, version: str, days: int = 7) -> str:
+        """Gates and comparison of one challenger, and its gates rehearsed over the last `days`."""
         view = self._view(name)
         found = next((each for each in view.challengers if each.status.version == version), None)
         if found is None:
             raise Unknown(f"{name} has no challenger {version!r} any more.")
         shape = asked(lambda: self._service.comparison_shape(name, version))
+        approvals = asked(lambda: self._service.approvals(name, version))
+        given = () if isinstance(approvals, str) else approvals
         return self._on(
             "challenger.html.j2",
             caller,
             view,
             f"challenger {version}",
             view=found,
+            approvals=given,
+            needed=agreeing.needed(found.table)[0],
+            agreed=any(each.by == caller.name and each.void is None for each in given),
+            rehearsal=await self._rehearsal(view.status, version, days),
+            days=days,
             pictures=self._pictures(view.status, found.comparison, shape, version),
             required={} if isinstance(found.table, str) else {gate.name: gate.required for gate in found.table.gates},
         )
@@ -186,9 +198,9 @@ class Dashboard:
         audit = await self._audit(_AUDIT_SHOWN, before)
         return self._render("trail.html.j2", caller, audit=audit, before=before, verified=verify)
 
-    def confirmation(self, caller: Caller, name: str, **told: Any) -> str:
+    def confirmation(self, caller: Caller, name: str, intent: Intent) -> str:
         """What a person is about to do."""
-        return self._render("confirmation.html.j2", caller, name=name, **told)
+        return self._render("confirmation.html.j2", caller, name=name, intent=intent)
 
     # --- parts -----------------------------------------------------------------------------------------------
 
@@ -202,6 +214,7 @@ class Dashboard:
         return self._templates.get_template(template).render(
             caller=caller,
             operates=caller is not None and caller.may("operator"),
+            overrides=caller is not None and caller.may("admin"),
             now=self._clock(),
             asks=self._asks,
             **told,
@@ -239,6 +252,22 @@ class Dashboard:
                 return () if known is None else known[1]
             self._steps[status.name] = known
         return known[1]
+
+    async def _rehearsal(self, status: DeploymentStatus, version: str, days: int) -> RehearsalView | str:
+        """Looks are kept once an hour, so that what they say holds for some minutes."""
+        now, key = self._clock(), (status.name, version, days, status.generation)
+        made, known = self._rehearsals.get(key, (-1.0, ""))
+        if 0.0 <= now - made < _REHEARSE_EVERY_S:
+            return known
+        try:
+            rehearsed = await self._service.record.rehearsal(status.name, version, None, days)
+            found: RehearsalView | str = rehearsal_view(rehearsed, version)
+        except SidecarError as error:
+            found = str(error)
+        while len(self._rehearsals) >= _MOST_REHEARSALS:
+            del self._rehearsals[next(iter(self._rehearsals))]
+        self._rehearsals[key] = now, found
+        return found
 
     async def _audit(self, shown: int, before: int | None = None) -> AuditView:
         now = self._clock()

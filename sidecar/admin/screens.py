@@ -25,6 +25,7 @@ _FORM_BYTES = 64 << 10
 _READ_TIMEOUT_S = 30.0
 _LONGEST_NUMBER = 15
 _MOST_FIELDS = 100
+DAYS = (7, 30, 92)
 
 
 class Screens:
@@ -50,7 +51,10 @@ class Screens:
         """One challenger beside the champion."""
 
         async def page(caller: Caller) -> str:
-            return self._dashboard.challenger(caller, deployment_of(request), request.match_info["version"])
+            days = _number(request, "days")
+            return await self._dashboard.challenger(
+                caller, deployment_of(request), request.match_info["version"], days if days in DAYS else DAYS[0]
+            )
 
         return await self._shown(request, page)
 
@@ -82,25 +86,33 @@ class Screens:
         """What an action will do, before it is done."""
 
         async def page(caller: Caller) -> str:
-            if not caller.may("operator"):
-                return self._dashboard.fault(
-                    caller, f"{caller.name} has the role {caller.role}; this needs the role operator."
-                )
             name, verb = deployment_of(request), request.match_info["verb"]
+            need = confirming.NEEDS.get(verb, "operator")
+            if not caller.may(need):
+                return self._dashboard.fault(
+                    caller, f"{caller.name} has the role {caller.role}; this needs the role {need}."
+                )
             told = await confirming.intent(self._service, verb, name, request.query, caller.name)
-            return self._dashboard.confirmation(caller, name, intent=told)
+            return self._dashboard.confirmation(caller, name, told)
 
         return await self._shown(request, page)
 
     async def act(self, request: web.Request) -> web.Response:
         """Does it; a refusal shows the same question again with the reason."""
-        caller, name, verb = request[CALLER], deployment_of(request), request.match_info["verb"]
+        return await self._done(request, request.match_info["verb"])
+
+    async def override(self, request: web.Request) -> web.Response:
+        """The same for the one verb that asks for more."""
+        return await self._done(request, "override")
+
+    async def _done(self, request: web.Request, verb: str) -> web.Response:
+        caller, name = request[CALLER], deployment_of(request)
         form = await _form(request)
         try:
             await confirming.carry_out(self._service, verb, name, form, caller.name)
         except SidecarError as error:
             told = await confirming.intent(self._service, verb, name, form, caller.name)
-            page = self._dashboard.confirmation(caller, name, intent=confirming.refused(told, error, form))
+            page = self._dashboard.confirmation(caller, name, confirming.refused(told, error, form))
             return html_answer(page, problems.status_of(error))
         return web.Response(status=303, headers={"Location": f"/deployments/{quote(name, safe='')}?done={verb}"})
 

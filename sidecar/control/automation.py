@@ -21,12 +21,12 @@ from sidecar.control.turns import Turns
 from sidecar.control.watch import DeploymentWatch
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.automation import ACTIONS, HOLD, RELEASE, Past, waits
-from sidecar.decide.harm import Harm, harm
+from sidecar.decide.harm import Harm, harm, watched
 from sidecar.decide.promotion import MACHINE, checked_reason, phase
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Transition
+from sidecar.standing import Transition, WatchStatus
 
 log = logging.getLogger("sidecar.control.automation")
 
@@ -98,6 +98,29 @@ class Automation:
     def waits(self, name: str) -> dict[str, str]:
         """By version: what the machine's next step waits for."""
         return dict(self._waits.get(name, {}))
+
+    def held(self, name: str) -> dict[str, str]:
+        """By version: why the machine may not promote it, whatever the gates say. Empty where it promotes nothing."""
+        watch = self._watches.get(name)
+        if watch is None or watch.deployment.promotion.mode != "auto":
+            return {}
+        _, past = self._pasts.get(name, (-1, Past()))
+        known = (version for version in watch.comparisons if version != watch.state.champion)
+        return {version: says for version in known if (says := past.held(version)) is not None}
+
+    def watched(self, name: str, now: float) -> WatchStatus | None:
+        """What the watch of a new champion sees; None while none is watched."""
+        watch = self._watches.get(name)
+        until = None if watch is None else watch.state.watch_until
+        if watch is None or until is None or phase(watch.state, now) != "watching":
+            return None
+        state, deployment = watch.state, watch.deployment
+        former = state.previous
+        compared = None if former is None else watch.comparisons.get(former)
+        paired = None if former is None or compared is None else watch.paired.paired(state.champion, former, now)
+        report = None if compared is None else compared.report(now)
+        alarms = self._alarms.open(name)
+        return watched(state, until, deployment.promotion.watch, report, paired, deployment.gates, alarms)
 
     async def round(self) -> None:
         """Every deployment once. Raises Unavailable where the trail cannot be read."""
@@ -221,6 +244,7 @@ class Automation:
                 details=json.dumps({"software": __version__}, separators=(",", ":")),
             )
             entry = await self._turns.to_its_end(self._store.record(deed))
+            await self._past(name)  # so that whoever asks next is told
         return HoldDone(deployment=name, version=version, done="held" if held else "released", audit_seq=entry.seq)
 
     async def _past(self, name: str) -> Past:

@@ -144,6 +144,9 @@ class Questions:
             from_registry=self.follower.status(name),
             unrecorded=self.controller.recording.unrecorded.says(name),
             automation=self.automation.waits(name),
+            mode=deployment.promotion.mode,
+            held=self.automation.held(name),
+            watch=self.automation.watched(name, now),
             watch_until=state.watch_until if phase(state, now) == "watching" else None,
             lineage={
                 version: self._registry.lineage(name, version) for version in (state.champion, *watch.comparisons)

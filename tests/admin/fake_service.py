@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
+import msgspec
+
+from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone, PlanShown
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
@@ -16,6 +18,7 @@ from sidecar.reports import (
     DriftReport,
     FeatureSkew,
     GateTable,
+    GateVerdict,
     Interval,
     LabelWanted,
     LabelWants,
@@ -44,6 +47,8 @@ from sidecar.standing import (
     RegistryStatus,
     ShadowChange,
     Transition,
+    WatchStatus,
+    WatchTest,
 )
 from tests.admin.fake_record import FakeRecord
 from tests.admin.fake_reports import EVIDENCE, NOW, alarm, bell, broken, categorical, comparison, numeric, shape, table
@@ -70,6 +75,10 @@ class FakeService:
         self.rows: list[OfflineRow] = []
         self.not_ours: list[str] = []
         self.record = FakeRecord(text)
+        self.needed = 0  # people whom gate `approvals` asks for
+        self.mode: Literal["manual", "auto"] = "manual"
+        self.held: dict[str, str] = {}
+        self.plan = "sha256:" + "9f" * 32
 
     def _named(self, name: str) -> None:
         if self.raises is not None:
@@ -111,7 +120,17 @@ class FakeService:
             config_differs=self.broke,
             watch_until=NOW + 1160 if self.broke else None,
             lineage=self.lineage,
+            mode=self.mode,
+            held=self.held,
+            watch=self._watch() if self.broke else None,
         )
+
+    def _watch(self) -> WatchStatus:
+        tests = (
+            WatchTest(name="errors", new_only=7, former_only=2, same=18_231, margin=0.001, e_value=0.4, needed=200.0),
+            WatchTest(name="outcome", new_only=31, former_only=9, same=372, margin=0.005, e_value=61.0, needed=200.0),
+        )
+        return WatchStatus(until=NOW + 1160, former=self.challenger, rollback="auto", excused=True, tests=tests)
 
     def comparison(self, name: str, challenger: str | None) -> ComparisonReport:
         self._named(name)
@@ -148,7 +167,14 @@ class FakeService:
 
     def gates(self, name: str, challenger: str | None) -> GateTable:
         self._named(name)
-        return table(self.champion, self._against(challenger), self.verdict, self.text)
+        made = table(self.champion, self._against(challenger), self.verdict, self.text)
+        if not self.needed:
+            return made
+        policy = {"min": self.needed, "valid_s": 86_400.0}
+        asked = GateVerdict(
+            name="approvals", verdict="pass", observed=1.0, required=self.needed, n=1, detail="bob", policy=policy
+        )
+        return msgspec.structs.replace(made, gates=(*made.gates, asked))
 
     async def promote(self, name: str, challenger: str, **rest: Any) -> Transition:
         self._named(name)
@@ -163,13 +189,27 @@ class FakeService:
             audit_seq=None if rest["dry_run"] else 3,
             evidence=EVIDENCE,
             dry_run=rest["dry_run"],
+            plan=self._plan(1_800.0),
+        )
+
+    def _plan(self, watch_s: float) -> PlanShown:
+        target = f"http://127.0.0.1:8001{self.text}"
+        return PlanShown(
+            digest=self.plan, target=target, rollback_to=self.champion, watch_s=watch_s, verdicts={}, approvals=("bob",)
         )
 
     async def override(self, name: str, version: str, **rest: Any) -> Transition:
         self._named(name)
         self.calls.append(("override", {"name": name, "version": version, **rest}))
         return Transition(
-            deployment=name, from_version=self.champion, to_version=version, generation=2, audit_seq=3, evidence=None
+            deployment=name,
+            from_version=self.champion,
+            to_version=version,
+            generation=2,
+            audit_seq=3,
+            evidence=None,
+            dry_run=rest["dry_run"],
+            plan=self._plan(0.0),
         )
 
     def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:

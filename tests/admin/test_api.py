@@ -34,6 +34,7 @@ TABLE: list[tuple[str, str, str, Any, int]] = [
     ("GET", "/deployments/fraud/outcomes", "anyone", None, 200),
     ("GET", "/deployments/fraud/shadow", "anyone", None, 200),
     ("POST", "/deployments/fraud/shadow", "operator", None, 400),
+    ("POST", "/deployments/fraud/override", "admin", None, 400),
     ("GET", "/v1/openapi.json", "anyone", None, 200),
     ("GET", "/v1/deployments", "viewer", None, 200),
     ("GET", D, "viewer", None, 200),

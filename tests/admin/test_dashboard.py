@@ -98,6 +98,58 @@ async def test_actions_are_offered_to_those_who_may_and_when_they_can_be() -> No
     assert not [link for link in seen if re.search("promote|rollback|acknowledge|shadow", link)]
 
 
+async def test_a_watch_shows_until_when_what_it_sees_and_what_would_roll_back() -> None:
+    service = FakeService(broke=True)
+    page = await screen(service)
+    for said in (
+        "Version 4 is watched until 1 Jan 00:19:20 UTC, 19 min left",
+        "The former champion 3 scores the same requests in the shadow.",
+        "Once either test has enough, the sidecar probes 3 and rolls back to it by itself, once.",
+        "nothing is judged until that alarm has ended",
+        "requests that failed E 0.4 of 200 7 2 18,240 0.10%",
+        "rows that were wrong E 61 of 200 31 9 412 0.50%",
+    ):
+        assert said in page.text, (said, page.text)
+    assert "/deployments/fraud/challengers/3" in page.links()
+    assert "is watched" not in (await screen(FakeService())).text
+
+
+async def test_who_agreed_and_what_may_be_said_of_a_version() -> None:
+    service = FakeService()
+    service.needed, service.mode = 2, "auto"
+    asked = "/deployments/fraud/{}?challenger=4"
+    page = await screen(service, "challenger")
+    assert "Approvals 1 of 2" in page.text
+    assert {asked.format("approve"), asked.format("override"), "/deployments/fraud/hold?version=4"} <= page.links()
+    service.held = {"4": "ann holds it: not before May"}
+    bob = await screen(service, "challenger", Caller("bob", "operator"))
+    assert {asked.format("withdraw"), "/deployments/fraud/release?version=4"} <= bob.links()
+    assert asked.format("override") not in bob.links(), "an admin's alone"
+    assert "does not promote 4 by itself: ann holds it: not before May." in bob.text
+    seen = await screen(service, "challenger", VIEWER)
+    assert "looks good" in seen.text
+    assert not [link for link in seen.links() if re.search("approve|withdraw|override|hold|release", link)]
+
+
+async def test_gates_are_rehearsed_on_a_challengers_screen_and_not_at_each_look() -> None:
+    service, now = FakeService(), NOW
+    dashboard = Dashboard(service, lambda: now)
+    page = Page(await dashboard.challenger(ADMIN, "fraud", "4"))
+    for said in (
+        "first have passed at 1 Jan 00:00:00 UTC",
+        "Of 2 looks 1 pass, 0 fail, 1 lack data",
+        "waits for outcome",
+    ):
+        assert said in page.text, page.text
+    now += 290
+    await dashboard.challenger(ADMIN, "fraud", "4")
+    assert service.record.asked == [("fraud", "4", None, 7)]
+    now += 11
+    await dashboard.challenger(ADMIN, "fraud", "4")
+    await dashboard.challenger(ADMIN, "fraud", "4", 30)
+    assert service.record.asked[1:] == [("fraud", "4", None, 7), ("fraud", "4", None, 30)]
+
+
 async def test_a_divergence_is_told_with_both_sides_and_our_side_can_be_taken() -> None:
     service = FakeService()
     assert "names version" not in (await screen(service)).text
@@ -244,7 +296,7 @@ async def test_several_challengers_each_have_a_screen_and_a_place_on_the_others(
     assert {"/deployments/fraud/challengers/4", "/deployments/fraud/challengers/5"} <= page.links()
     assert "Shadow off" in page.text
     assert "Challenger sick" in page.text
-    other = Page(Dashboard(Two(), lambda: NOW).challenger(ADMIN, "fraud", "5"))
+    other = Page(await Dashboard(Two(), lambda: NOW).challenger(ADMIN, "fraud", "5"))
     assert "Gates" in other.text
 
 

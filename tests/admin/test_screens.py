@@ -9,7 +9,7 @@ import pytest
 from sidecar.errors import Invalid
 from sidecar.standing import Divergence, RegistryStatus
 from tests.admin.api_ground import TOKENS, Serve, bearer
-from tests.admin.fake_reports import NOW
+from tests.admin.fake_reports import EVIDENCE, NOW
 from tests.admin.fake_service import FakeService
 from tests.admin.html_page import Page
 
@@ -36,6 +36,7 @@ async def test_a_promotion_is_rehearsed_told_and_then_done_once(serve: Serve) ->
     answer = await client.post(f"{ONE}/promote", data=sent | {"reason": "better"}, allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, f"{ONE}?done=promote")
     done = service.calls[-1][1]
+    assert (done["plan"], sent["plan"]) == (service.plan, service.plan), "done as it was shown, or not at all"
     assert (done["dry_run"], done["expected_champion"], done["reason"]) == (False, "3", "better")
     assert (done["idempotency_key"], done["force"]) == (sent["key"], False)
     assert "answers callers." in await (await client.get(answer.headers["Location"])).text()
@@ -62,6 +63,10 @@ async def test_a_promotion_that_would_be_refused_says_so_with_its_gates_and_agai
         ("shadow?enabled=true", "shadow", {"reason": "go"}, ("switch", {"enabled": True, "reason": "go"})),
         ("acknowledge?alarm=fraud-amount-1", "acknowledge", {"reason": "seen"}, ("acknowledge", {"reason": "seen"})),
         ("reconcile", "reconcile", {"reason": "ours"}, ("reconcile", {"take": "sidecar", "expected": "9"})),
+        ("approve?challenger=3", "approve", {"reason": "yes"}, ("approve", {"evidence": EVIDENCE, "challenger": "3"})),
+        ("withdraw?challenger=3", "withdraw", {"reason": "no"}, ("withdraw", {"challenger": "3", "reason": "no"})),
+        ("hold?version=3", "hold", {"reason": "May"}, ("hold", {"version": "3", "held": True, "reason": "May"})),
+        ("release?version=3", "release", {"reason": "now"}, ("hold", {"version": "3", "held": False})),
     ],
 )
 async def test_every_form_does_what_it_says(
@@ -82,6 +87,49 @@ async def test_every_form_does_what_it_says(
     assert name == call[0]
     assert done["actor"] == "operator-person"
     assert {key: done[key] for key in call[1]} == call[1]
+
+
+@pytest.mark.parametrize(("force", "plan"), [({}, "sha256:" + "9f" * 32), ({"force": "true"}, None)])
+async def test_an_override_is_an_admins_rehearsed_told_and_bound_to_what_was_seen(
+    serve: Serve, force: dict[str, str], plan: str | None
+) -> None:
+    service = FakeService()
+    client = await serve(service, tokens=TOKENS)
+    asked = f"{ONE}/override?challenger=4"
+    refused = Page(await (await client.get(asked, headers=bearer("operator"))).text())
+    assert "this needs the role admin" in refused.text
+    page = Page(await (await client.get(asked, headers=bearer("admin"))).text())
+    for said in (
+        "past the gates: duration, outcome do not pass.",
+        "No watch opens",
+        "4 answered a probe just now",
+        "Watched for not at all",
+        "A rollback goes to 3",
+        "of 10 characters or more",
+    ):
+        assert said in page.text, page.text
+    sent = fields(page) | {"reason": "the old one is on fire"} | force
+    answer = await client.post(f"{ONE}/override", data=sent, headers=bearer("operator"))
+    assert (answer.status, [call["dry_run"] for _, call in service.calls]) == (403, [True])
+    answer = await client.post(f"{ONE}/override", data=sent, headers=bearer("admin"), allow_redirects=False)
+    assert answer.status == 303
+    done = service.calls[-1][1]
+    assert (done["dry_run"], done["expected_champion"], done["plan"]) == (False, "3", plan)
+    assert (done["force"], done["idempotency_key"]) == (bool(force), sent["key"])
+    assert "Overridden: version" in await (await client.get(answer.headers["Location"], headers=bearer("admin"))).text()
+
+
+async def test_what_cannot_be_agreed_to_says_so_before(serve: Serve) -> None:
+    service = FakeService(broke=True)
+    nameless = Page(await (await (await serve(service)).get(f"{ONE}/approve?challenger=3")).text())
+    assert "An approval is a named person's" in nameless.text
+    client = await serve(service, tokens=TOKENS)
+    page = Page(await (await client.get(f"{ONE}/approve?challenger=3", headers=bearer("operator"))).text())
+    assert "Gate inputs fails: there is nothing to agree to." in page.text
+    page = Page(await (await client.get(f"{ONE}/withdraw?challenger=3", headers=bearer("operator"))).text())
+    assert "You have given no approval that counts." in page.text
+    assert service.calls == []
+    assert (await client.get(f"{ONE}/hold?version=9", headers=bearer("operator"))).status == 404
 
 
 async def test_who_may_not_act_sees_no_form_and_does_nothing(serve: Serve) -> None:

@@ -20,7 +20,7 @@ from tests.browser.conftest import Open, Serve
 ONE = "/deployments/fraud"
 SCREENS = (
     "/", ONE, f"{ONE}/challengers/3", f"{ONE}/inputs", f"{ONE}/inputs?feature=amount", f"{ONE}/outcomes", "/audit",
-    f"{ONE}/rollback",
+    f"{ONE}/rollback", f"{ONE}/override?challenger=3", f"{ONE}/approve?challenger=3", f"{ONE}/release?version=3",
 )  # fmt: skip
 PHONE = {"width": 360, "height": 740}
 
@@ -47,6 +47,14 @@ class Wide(FakeService):
         return msgspec.structs.replace(super().drift(name, against), features=tuple(moved))
 
 
+def busy(**options: Any) -> FakeService:
+    """Something to see on every screen: a watch, approvals, a hold."""
+    service = FakeService(broke=True, **options)
+    service.needed, service.mode = 2, "auto"
+    service.held = {service.challenger: "ann holds it: not before May"}
+    return service
+
+
 def grave(page: Page) -> list[str]:
     """What axe-core finds that is serious or worse."""
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
@@ -59,7 +67,7 @@ def grave(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_any_screen(serve: Serve, open_page: Open, scheme: str) -> None:
-    base = serve(FakeService(broke=True))
+    base = serve(busy())
     found = {}
     page = open_page(base, color_scheme=scheme)
     for path in SCREENS:
@@ -71,7 +79,7 @@ def test_axe_finds_nothing_serious_on_any_screen(serve: Serve, open_page: Open, 
 def test_no_screen_is_wider_than_a_phone(serve: Serve, open_page: Open) -> None:
     base = serve(Wide(text="_" + "long" * 20, broke=True))
     page = open_page(base, viewport=PHONE)
-    for path in (*SCREENS[:2], *SCREENS[3:4], *SCREENS[5:]):
+    for path in (*SCREENS[:2], *SCREENS[3:4], *SCREENS[5:8]):
         page.goto(base + path)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"], (path, width)
@@ -102,6 +110,48 @@ def test_a_person_promotes_and_sees_it(serve: Serve, open_page: Open) -> None:
     assert [call["dry_run"] for _, call in service.calls] == [True, False]
     page.go_back()
     expect(page.get_by_role("heading", name="Promote version 4")).to_be_visible()
+
+
+def test_no_form_and_no_challenger_is_wider_than_a_phone(serve: Serve, open_page: Open) -> None:
+    base = serve(busy(text="_" + "long" * 20))
+    page = open_page(base, viewport=PHONE)
+    for path in (SCREENS[2], *SCREENS[8:]):
+        page.goto(base + path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], (path, width)
+
+
+def test_people_agree_hold_release_and_override(serve: Serve, open_page: Open) -> None:
+    service = FakeService()
+    service.needed, service.mode = 2, "auto"
+    page = open_page(f"{serve(service, tokens=TOKENS)}{ONE}/challengers/4", faulty=True)
+    page.get_by_role("textbox", name="Token").fill("secret-admin")
+    page.get_by_role("button", name="Open the dashboard").click()
+    page.get_by_role("link", name="Approve 4 …").click()
+    expect(page.get_by_text("1 person has agreed so far, 2 asked for.")).to_be_visible()
+    page.get_by_label("Reason").fill("I have read the gates")
+    page.get_by_role("button", name="Approve 4").click()
+    expect(page.get_by_role("status").filter(has_text="Your approval is in the audit trail")).to_be_visible()
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("link", name="Hold 4 …").click()
+    page.get_by_label("Reason").fill("not before May")
+    page.get_by_role("button", name="Hold version 4").click()
+    expect(page.get_by_role("status").filter(has_text="will not promote it by itself")).to_be_visible()
+    service.held = {"4": "admin-person holds it: not before May"}
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("link", name="Release 4 …").click()
+    expect(page.get_by_text("It is kept back now: admin-person holds it: not before May.")).to_be_visible()
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("link", name="Override …").click()
+    expect(page.get_by_text("past the gates: duration, outcome do not pass")).to_be_visible()
+    page.get_by_label("Reason").fill("too short")
+    page.get_by_role("button", name="Override, and promote 4").click()
+    assert page.locator("#reason:invalid").count() == 1, "the browser says what an override's reason needs"
+    page.get_by_label("Reason").fill("the champion is on fire, all agree")
+    page.get_by_role("button", name="Override, and promote 4").click()
+    expect(page.get_by_role("status").filter(has_text="Overridden")).to_be_visible()
+    assert [name for name, _ in service.calls] == ["approve", "hold", "override", "override"]
+    assert (service.calls[-1][1]["plan"], service.calls[-1][1]["actor"]) == (service.plan, "admin-person")
 
 
 def test_what_is_refused_is_said_where_it_was_asked_and_the_reason_stays(serve: Serve, open_page: Open) -> None:

@@ -93,6 +93,10 @@ async def test_it_promotes_on_a_full_pass_takes_back_what_does_harm_and_tries_it
     # What hits both is no evidence against the new one.
     failing(stage, 2, champion="4", challenger="3", both=True)
     await waits(stage, "4", "nothing speaks against it")
+    watch = (await stage.get(ONE))["watch"]
+    assert (watch["former"], watch["rollback"], watch["excused"]) == ("3", "auto", False)
+    assert watch["until"] == (await stage.get(ONE))["watch_until"]
+    assert [(test["name"], test["new_only"], test["former_only"]) for test in watch["tests"]] == [("errors", 0, 0)]
     failing(stage, 2, champion="4", challenger="3")
     await champion(stage, "3")
     entry = (await stage.get("/v1/audit?after=2"))["entries"][0]
@@ -104,6 +108,8 @@ async def test_it_promotes_on_a_full_pass_takes_back_what_does_harm_and_tries_it
     # The same version again, with evidence as good as before: not by the machine, until a person says so.
     stage.worker.offer(range(9_000, 9_000 + ROWS), generation=3)
     await waits(stage, "4", "it was rolled back by sidecar")
+    status = await stage.get(ONE)
+    assert (status["mode"], status["watch"], status["held"]) == ("auto", None, {"4": "it was rolled back by sidecar"})
     await stage.kill()
     await stage.open()
     await waits(stage, "4", "it was rolled back by sidecar")
@@ -115,6 +121,7 @@ async def test_a_person_holds_a_version_and_releases_it(stage: Stage) -> None:
     hold = {"version": "4", "held": True, "reason": "not before May"}
     done = await stage.post(f"{ONE}/hold", hold)
     assert (done["done"], done["version"]) == ("held", "4")
+    assert (await stage.get(ONE))["held"] == {"4": "anonymous holds it: not before May"}
     assert (await stage.post(f"{ONE}/hold", hold))["audit_seq"] is None
     await stage.post(f"{ONE}/hold", hold | {"version": "9"}, 404)
     await stage.post("/v1/deployments/nobody/hold", hold, 404)

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from sidecar.config_gates import Gates
-from sidecar.decide.harm import Harm, harm
+from sidecar.config_promotion import Watch
+from sidecar.decide.harm import Harm, harm, watched
 from sidecar.reports import Maturity, PairedQuality
 from sidecar.standing import Alarm
 from tests.decide.decide_samples import NOW, REPORT, alarm, quality, state
@@ -109,3 +110,20 @@ def test_a_harmless_champion_is_seldom_called_harmful_however_often_one_looks() 
                 wrong += 1
                 break
     assert wrong <= 1_000 * ALPHA
+
+
+@pytest.mark.parametrize(("new", "enough"), [(2, False), (40, True)])
+def test_people_see_what_each_test_has_before_it_is_enough(new: int, enough: bool) -> None:
+    report = msgspec.structs.replace(
+        REPORT, judged_requests=1_000, champion_only_failures=new, challenger_only_failures=1
+    )
+    broken = alarm(kind="data.broken")
+    seen = watched(WATCHED, NOW + 900, Watch(alpha=ALPHA), report, matured(9, 4, 900), Gates(), [broken])
+    assert (seen.until, seen.former, seen.rollback, seen.excused) == (NOW + 900, "3", "auto", True)
+    errors, outcome = seen.tests
+    assert (errors.name, errors.new_only, errors.former_only, errors.same) == ("errors", new, 1, 999 - new)
+    assert (outcome.name, outcome.new_only, outcome.former_only, outcome.same) == ("outcome", 9, 4, 900)
+    assert errors.needed == outcome.needed == pytest.approx(2 / ALPHA)
+    assert (errors.e_value >= errors.needed) == enough == (found(new, 1) is not None)
+    alone = watched(WATCHED, NOW + 900, Watch(rollback="off"), None, None, Gates(), [])
+    assert (alone.rollback, alone.excused, alone.tests) == ("off", False, ())
