@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": ("process:demo_command", "Play the whole story on embedded models."),
     "serve-model": ("process:serve_model_command", "Serve one ONNX model."),
     "status": ("standing:status_command", "Champions, challengers and how they are."),
+    "top": ("top:top_command", "The same live, with traffic, gates and alarms."),
     "gates": ("evidence:gates_command", "May the challenger take over? Exit code 0: yes."),
     "comparison": ("comparison:comparison_command", "The challenger beside the champion."),
     "label-queue": ("comparison:label_queue_command", "Rows whose outcome would tell which version is better."),
@@ -37,6 +38,7 @@ _COMMANDS = {
     "events": ("events:events_command", "Events that nobody took."),
     "report": ("report:report_command", "A transition, told for an auditor."),
     "audit": ("audit:audit_command", "Read or verify the audit trail."),
+    "completion": ("completing:completion_command", "Make bash, zsh or fish complete this program."),
     "baseline": ("baseline:baseline_command", "Build, merge or show a baseline."),
 }
 

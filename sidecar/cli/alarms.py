@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from sidecar.cli.answers import Alarm, Alarms
 from sidecar.cli.client import AdminClient, segment
+from sidecar.cli.completing import alarms
 from sidecar.cli.connection import as_json_option, with_admin_api
 from sidecar.cli.failure import printable
 from sidecar.cli.tables import console, table
@@ -52,7 +53,7 @@ def alarms_command(context: click.Context, api: AdminClient, as_json: bool) -> N
 
 
 @alarms_command.command("acknowledge")
-@click.argument("alarm")
+@click.argument("alarm", shell_complete=alarms)
 @click.option("--reason", required=True, help="Why it may stand; the list and the audit trail keep it.")
 @with_admin_api
 @as_json_option

@@ -151,7 +151,7 @@ def _keys(key_env: str | None, key_file: Path | None, name: str = "key") -> Any:
     else:
         secret = os.environ.get(key_env or KEY_VARIABLE, "").strip().encode("utf-8", "surrogateescape")
         if not secret and key_env is not None:
-            raise CommandFailed(f"the variable {key_env} holds no key")
+            raise CommandFailed(f"the variable {key_env} holds no key: set it, or give --key-file")
         if not secret:
             return Keyring()
     try:

@@ -5,8 +5,7 @@ Keeps: where a baseline is to go is looked at before a row is read, for reading 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +15,13 @@ import click
 from sidecar.cli.baseline_destination import Destination, with_destination
 from sidecar.cli.baseline_table import show_command
 from sidecar.cli.failure import CommandFailed
-from sidecar.cli.tables import console
+from sidecar.cli.progress import Tell, bar
 
 if TYPE_CHECKING:
     from registry_client.summary import Summary
 
 # The most that one part may have; what is in it is checked by whoever reads it.
 _PART_LIMIT_BYTES = 1 << 30
-Tell = Callable[[int, int], None]
 
 
 @click.group("baseline")
@@ -55,7 +53,7 @@ def build_command(
     from registry_client.summary import summarise  # noqa: PLC0415
 
     with _failing_plainly():
-        with _progress("reading rows") as progress:
+        with bar("reading rows") as progress:
             build = summarise if destination.partial else build_from_file
             made = build(
                 list(data), prediction=prediction, outcome=outcome, time=time, exclude=exclude, progress=progress
@@ -74,7 +72,7 @@ def merge_command(parts: tuple[Path, ...], destination: Destination) -> None:
     from registry_client.summary import merge  # noqa: PLC0415
 
     with _failing_plainly():
-        with _progress("merging parts") as progress:
+        with bar("merging parts") as progress:
             try:
                 whole = merge(_read(parts, progress))
             except ValueError as unlike:
@@ -117,21 +115,3 @@ def _read(parts: tuple[Path, ...], progress: Tell | None) -> Iterator[Summary]:
             yield Summary.from_bytes(data)
         except RegistryError as fault:
             raise CommandFailed(f"{path}: {fault}") from None
-
-
-@contextmanager
-def _progress(says: str) -> Iterator[Tell | None]:
-    """A bar on a terminal, nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(err=True), transient=True) as bar:
-        task = bar.add_task(says, total=None)
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=f"{says}: {done:,} of {total:,}")
-
-        yield tell

@@ -119,6 +119,11 @@ class AdminClient:
         given = {name: value for name, value in query.items() if value is not None}
         return self._call("GET", f"{path}?{urlencode(given)}" if given else path, None)
 
+    def get_text(self, path: str) -> str:
+        """Reads what is no JSON, such as metrics."""
+        status, data = self._asked("GET", path, None)
+        return data.decode(errors="replace") if 200 <= status < 300 else self._read(status, data).text
+
     def post(self, path: str, body: Mapping[str, object]) -> Answer:
         """Changes. Members of the body that are None are left out."""
         given = {name: value for name, value in body.items() if value is not None}
@@ -133,9 +138,12 @@ class AdminClient:
         return self._call("DELETE", path, msgspec.json.encode(body))
 
     def _call(self, method: str, path: str, body: bytes | None) -> Answer:
+        return self._read(*self._asked(method, path, body))
+
+    def _asked(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         connection = self._connection()
         try:
-            status, data = self._exchange(connection, method, path, body)
+            return self._exchange(connection, method, path, body)
         except TimeoutError:
             says = f"no answer from {self.url} within {self._timeout_s:g} seconds"
             raise CommandFailed(says + _unsure(method, path)) from None
@@ -154,7 +162,6 @@ class AdminClient:
             raise CommandFailed(f"{self._nobody()} ({fault.strerror or fault})") from None
         finally:
             connection.close()
-        return self._read(status, data)
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None

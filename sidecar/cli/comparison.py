@@ -9,10 +9,14 @@ import click
 import msgspec
 
 from sidecar.cli.client import AdminClient
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import (
+    as_json_option,
+    challenger_option,
+    deployment_argument,
+    deployment_path,
+    with_admin_api,
+)
 from sidecar.cli.tables import console, share, table, text
-
-_challenger_option = click.option("--challenger", help="Its version; needed only where there are several.")
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -136,8 +140,8 @@ class LabelQueue(msgspec.Struct, frozen=True):
 
 
 @click.command("comparison")
-@click.argument("deployment", required=False)
-@_challenger_option
+@deployment_argument(required=False)
+@challenger_option
 @with_admin_api
 @as_json_option
 def comparison_command(api: AdminClient, deployment: str | None, challenger: str | None, as_json: bool) -> None:
@@ -181,8 +185,8 @@ def comparison_command(api: AdminClient, deployment: str | None, challenger: str
 
 
 @click.command("label-queue")
-@click.argument("deployment", required=False)
-@_challenger_option
+@deployment_argument(required=False)
+@challenger_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="So many rows.")
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV with an empty column `outcome`, for `sidecar outcomes`.")
 @with_admin_api

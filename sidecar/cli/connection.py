@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
 
+from sidecar.cli import completing
 from sidecar.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def with_admin_api(function: Callable[Concatenate[AdminClient, Options], None]) 
     return with_client
 
 
+deployment_argument = functools.partial(click.argument, "deployment", shell_complete=completing.deployments)
+version_argument = functools.partial(click.argument, "version", shell_complete=completing.versions)
+challenger_option = click.option(
+    "--challenger", shell_complete=completing.versions, help="Its version; needed only where there are several."
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
 
 

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from sidecar.cli.client import AdminClient
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import as_json_option, deployment_argument, deployment_path, with_admin_api
 from sidecar.cli.tables import console, table, text
 
 
@@ -47,7 +47,7 @@ class _Cost(msgspec.Struct, frozen=True):
 
 
 @click.command("cost")
-@click.argument("deployment", required=False)
+@deployment_argument(required=False)
 @click.option("--from", "since", required=True, metavar="TIME", help="Such as 2026-01-31T12:00:00Z.")
 @click.option("--to", "until", required=True, metavar="TIME", help="Up to here.")
 @with_admin_api

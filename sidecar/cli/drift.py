@@ -6,7 +6,7 @@ import click
 
 from sidecar.cli.answers import Drift, Feature, FrozenReference
 from sidecar.cli.client import AdminClient
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import as_json_option, deployment_argument, deployment_path, with_admin_api
 from sidecar.cli.failure import printable
 from sidecar.cli.tables import console, share, table, text
 
@@ -30,7 +30,7 @@ def drift_command() -> None:
 
 
 @drift_command.command("show")
-@click.argument("deployment", required=False)
+@deployment_argument(required=False)
 @click.option("--against", type=click.Choice(["training", "recent"]), default="training", show_default=True)
 @with_admin_api
 @as_json_option
@@ -57,7 +57,7 @@ def show_command(api: AdminClient, deployment: str | None, against: str, as_json
 
 
 @drift_command.command("freeze")
-@click.argument("deployment", required=False)
+@deployment_argument(required=False)
 @click.option("--reason", required=True, help="Why; it is kept in the audit trail.")
 @with_admin_api
 @as_json_option

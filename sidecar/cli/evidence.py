@@ -10,16 +10,20 @@ from rich.table import Table
 
 from sidecar.cli.answers import Gate, Gates
 from sidecar.cli.client import AdminClient
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import (
+    as_json_option,
+    challenger_option,
+    deployment_argument,
+    deployment_path,
+    with_admin_api,
+)
 from sidecar.cli.rehearsal import DAYS, rehearse
 from sidecar.cli.tables import console, table, text
 
-_challenger_option = click.option("--challenger", help="Its version; needed only where there are several.")
-
 
 @click.command("gates")
-@click.argument("deployment", required=False)
-@_challenger_option
+@deployment_argument(required=False)
+@challenger_option
 @click.option(
     "--rehearse",
     "rehearsed",

@@ -11,9 +11,11 @@ import msgspec
 
 from sidecar.cli.answers import RowsCompared, RowSkew, SkewedFeature
 from sidecar.cli.client import AdminClient
+from sidecar.cli.completing import deployments
 from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
 from sidecar.cli.failure import CommandFailed
 from sidecar.cli.feature_file import Row, rows_in
+from sidecar.cli.progress import bar
 from sidecar.cli.tables import console, share, table, text
 
 CHUNK = 500
@@ -21,7 +23,7 @@ CHUNK = 500
 
 @click.command("features")
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
-@click.option("--deployment", help="Its name; needed only where there are several.")
+@click.option("--deployment", shell_complete=deployments, help="Its name; needed only where there are several.")
 @with_admin_api
 @as_json_option
 def features_command(api: AdminClient, path: Path | None, deployment: str | None, as_json: bool) -> None:
@@ -55,17 +57,20 @@ def _post(api: AdminClient, where: str, path: Path, *, quiet: bool) -> None:
         raise CommandFailed(f"{wrong.message} (nothing was posted)") from None
     counts = dict.fromkeys(RowsCompared.__struct_fields__, 0)
     posted = 0
-    for chunk in _chunks(rows_in(path)):
-        try:
-            answered = api.post(where, {"rows": chunk}).read_as(RowsCompared)
-        except CommandFailed as failed:
-            if not posted:
-                raise
-            says = f"{failed.message}; {posted} of {total} rows were posted before; posting the whole file is safe"
-            raise CommandFailed(says) from None
-        for name, number in msgspec.structs.asdict(answered).items():
-            counts[name] += number
-        posted += len(chunk)
+    with bar("posting rows") as tell:
+        for chunk in _chunks(rows_in(path)):
+            try:
+                answered = api.post(where, {"rows": chunk}).read_as(RowsCompared)
+            except CommandFailed as failed:
+                if not posted:
+                    raise
+                says = f"{failed.message}; {posted} of {total} rows were posted before; posting the whole file is safe"
+                raise CommandFailed(says) from None
+            for name, number in msgspec.structs.asdict(answered).items():
+                counts[name] += number
+            posted += len(chunk)
+            if tell is not None:
+                tell(posted, total)
     if not quiet:
         said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         click.echo(f"{posted} rows posted: {said or 'none counted'}")

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class CommandGroup(click.Group):
@@ -33,6 +36,15 @@ class CommandGroup(click.Group):
         module, attribute = self._homes[cmd_name][0].split(":")
         command = getattr(import_module(f"sidecar.cli.{module}"), attribute)
         return command if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names with their short help, without importing a command; options as click does."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # only a shell that completes needs it
+
+        named = [
+            CompletionItem(name, help=short) for name, (_, short) in self._homes.items() if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,10 +14,9 @@ from sidecar.cli.client import AdminClient
 from sidecar.cli.connection import with_admin_api
 from sidecar.cli.failure import CommandFailed
 from sidecar.cli.outcome_file import Outcome, outcomes_in
+from sidecar.cli.progress import bar
 
 CHUNK = 1_000
-# Below this many a bar would only flicker.
-_LONG = 5 * CHUNK
 
 
 @click.command("outcomes")
@@ -37,7 +34,7 @@ def outcomes_command(api: AdminClient, path: Path, as_json: bool) -> None:
         raise CommandFailed(f"{wrong.message} (nothing was posted)") from None
     counts = dict.fromkeys(OutcomeCounts.__struct_fields__, 0)
     posted = 0
-    with _progress(total) as advance:
+    with bar("posting outcomes") as tell:
         for chunk in _chunks(outcomes_in(path)):
             try:
                 answered = api.post("/v1/outcomes", {"outcomes": chunk}).read_as(OutcomeCounts)
@@ -46,7 +43,8 @@ def outcomes_command(api: AdminClient, path: Path, as_json: bool) -> None:
             for name in counts:
                 counts[name] += getattr(answered, name)
             posted += len(chunk)
-            advance(len(chunk))
+            if tell is not None:
+                tell(posted, total)
     if as_json:
         click.echo(msgspec.json.encode(counts))
     else:
@@ -66,18 +64,3 @@ def _stopped(failed: CommandFailed, posted: int, total: int) -> CommandFailed:
 def _chunks(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
     while chunk := list(itertools.islice(outcomes, CHUNK)):
         yield chunk
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal where there is something to wait for."""
-    if total < _LONG or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import Progress  # noqa: PLC0415
-
-    from sidecar.cli.tables import console  # noqa: PLC0415
-
-    with Progress(console=console(err=True), transient=True) as bar:
-        task = bar.add_task("posting outcomes", total=total)
-        yield lambda number: bar.advance(task, number)

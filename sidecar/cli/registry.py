@@ -9,7 +9,7 @@ import click
 
 from sidecar.cli.answers import Deployment, Deployments, Reconciliation
 from sidecar.cli.client import AdminClient, Problem
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import as_json_option, deployment_argument, deployment_path, with_admin_api
 from sidecar.cli.failure import CommandRefused, printable
 from sidecar.cli.tables import console, table
 
@@ -39,7 +39,7 @@ def status_command(api: AdminClient, as_json: bool) -> None:
 
 
 @registry_command.command("reconcile")
-@click.argument("deployment")
+@deployment_argument()
 @click.option(
     "--take",
     type=click.Choice(("sidecar", "registry")),

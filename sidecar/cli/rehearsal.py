@@ -11,6 +11,7 @@ import yaml
 
 from sidecar.cli.client import AdminClient
 from sidecar.cli.failure import CommandFailed
+from sidecar.cli.progress import working
 from sidecar.cli.tables import console, table, text
 
 DAYS = 7
@@ -62,7 +63,8 @@ def rehearse(api: AdminClient, path: str, gates: Path | None, days: int, challen
         body["gates"] = _read(gates)
     if challenger is not None:
         body["challenger"] = challenger
-    answer = api.post(f"{path}/gates/rehearsal", body)
+    with working("judging the kept hours"):
+        answer = api.post(f"{path}/gates/rehearsal", body)
     if as_json:
         click.echo(answer.text)
         return
@@ -104,7 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise CommandFailed(f"{path} is not YAML") from None
+        raise CommandFailed(f"{path} is not YAML: write gates as under `gates:` in the settings") from None
     if isinstance(found, dict) and set(found) == {"gates"}:
         found = found["gates"]
     if found is None:

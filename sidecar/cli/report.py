@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from sidecar.cli.client import AdminClient
-from sidecar.cli.connection import deployment_path, with_admin_api
+from sidecar.cli.connection import deployment_argument, deployment_path, with_admin_api
 from sidecar.cli.failure import CommandFailed
 
 
@@ -18,7 +18,7 @@ class _Report(msgspec.Struct, frozen=True):
 
 
 @click.command("report")
-@click.argument("deployment", required=False)
+@deployment_argument(required=False)
 @click.argument("entry", required=False, type=click.IntRange(min=1))
 @click.option("--format", "form", type=click.Choice(["markdown", "html"]), help="Otherwise by the file's name.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, in place of the screen.")

@@ -11,7 +11,13 @@ import click
 
 from sidecar.cli.answers import ShadowChange
 from sidecar.cli.client import AdminClient, Answer, Problem, segment
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.connection import (
+    as_json_option,
+    deployment_argument,
+    deployment_path,
+    version_argument,
+    with_admin_api,
+)
 from sidecar.cli.failure import CommandRefused, printable
 
 _CONFLICT = 409
@@ -25,8 +31,8 @@ def challenger_command() -> None:
 
 
 @challenger_command.command("set")
-@click.argument("deployment")
-@click.argument("version")
+@deployment_argument()
+@version_argument()
 @click.option("--model-url", metavar="URL", help="http(s)://HOST:PORT or unix:/path; required for a new one.")
 @click.option("--path", help="Another path there.")
 @click.option("--fraction", type=float, help="Share of the requests that is copied, 0 to 1.")
@@ -64,8 +70,8 @@ def set_command(
 
 
 @challenger_command.command("remove")
-@click.argument("deployment")
-@click.argument("version")
+@deployment_argument()
+@version_argument()
 @_reason_option
 @with_admin_api
 @as_json_option
@@ -82,7 +88,7 @@ def shadow_command() -> None:
 
 
 @shadow_command.command("on")
-@click.argument("deployment")
+@deployment_argument()
 @_reason_option
 @with_admin_api
 @as_json_option
@@ -92,7 +98,7 @@ def on_command(api: AdminClient, deployment: str, reason: str, as_json: bool) ->
 
 
 @shadow_command.command("off")
-@click.argument("deployment")
+@deployment_argument()
 @_reason_option
 @with_admin_api
 @as_json_option

@@ -12,7 +12,14 @@ import msgspec
 
 from sidecar.cli.answers import ApprovalDone, Gates, HoldDone, Plan, Refusal, Transition
 from sidecar.cli.client import AdminClient, Answer, Problem, segment
-from sidecar.cli.connection import as_json_option, deployment_path, with_admin_api
+from sidecar.cli.completing import versions
+from sidecar.cli.connection import (
+    as_json_option,
+    deployment_argument,
+    deployment_path,
+    version_argument,
+    with_admin_api,
+)
 from sidecar.cli.evidence import gate_table
 from sidecar.cli.failure import CommandRefused, printable
 from sidecar.cli.tables import console
@@ -34,8 +41,8 @@ def _step_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--expected-champion", metavar="VERSION", help="Refuse if another version is champion by now."),
         click.option("--dry-run", is_flag=True, help="Only say what would happen, and the plan's digest."),
         _reason_option,
-        click.argument("version"),
-        click.argument("deployment"),
+        version_argument(),
+        deployment_argument(),
     ):
         function = option(function)
     return function
@@ -62,8 +69,8 @@ def override_command(api: AdminClient, /, deployment: str, version: str, as_json
 
 
 @click.command("approve")
-@click.argument("deployment")
-@click.argument("version")
+@deployment_argument()
+@version_argument()
 @_reason_option
 @click.option("--evidence", metavar="DIGEST", help="What you have read; otherwise the gates are shown, and that is it.")
 @click.option("--withdraw", is_flag=True, help="Take your approval back.")
@@ -92,8 +99,8 @@ def approve_command(
 
 
 @click.command("hold")
-@click.argument("deployment")
-@click.argument("version")
+@deployment_argument()
+@version_argument()
 @_reason_option
 @with_admin_api
 @as_json_option
@@ -103,8 +110,8 @@ def hold_command(api: AdminClient, deployment: str, version: str, reason: str, a
 
 
 @click.command("release")
-@click.argument("deployment")
-@click.argument("version")
+@deployment_argument()
+@version_argument()
 @_reason_option
 @with_admin_api
 @as_json_option
@@ -129,9 +136,11 @@ def _body(version: str, wishes: Mapping[str, object]) -> dict[str, object]:
 
 
 @click.command("rollback")
-@click.argument("deployment")
+@deployment_argument()
 @_reason_option
-@click.option("--to", metavar="VERSION", help="Which version; otherwise the previous champion.")
+@click.option(
+    "--to", metavar="VERSION", shell_complete=versions, help="Which version; otherwise the previous champion."
+)
 @_force_option
 @with_admin_api
 @as_json_option

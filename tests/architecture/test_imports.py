@@ -102,6 +102,7 @@ NEVER_IN_A_WORKER = (
     "orjson",
     "prometheus_client",
     "click",
+    "rich",
 )
 
 
