@@ -72,7 +72,8 @@ def test_a_sidecar_that_is_away_or_odd_offers_nothing_and_says_nothing(
     monkeypatch.setenv("_SIDECAR_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "sidecar gates ")
     monkeypatch.setenv("COMP_CWORD", "2")
-    for document in ([], {"items": 3}, {"items": [3, {"name": None, "champion": 3, "challengers": 3}]}):
+    odd: tuple[Any, ...] = ([], {"items": 3}, {"items": [3, {"name": None, "champion": 3, "challengers": 3}]})
+    for document in odd:
         api.answer("/v1/deployments", document)
         result = sidecar()
         assert (result.exit_code, result.stderr) == (0, "")
