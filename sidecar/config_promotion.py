@@ -7,6 +7,7 @@ whether a time zone exists (`config_rules` does).
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -61,6 +62,27 @@ class Watch(Section):
     alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
 
 
+class CanaryStep(Section):
+    """One step: the share of requests, how long it lasts at least with traffic, how many rows both must have scored."""
+
+    weight: Annotated[float, Field(gt=0.0, lt=1.0)]
+    dwell_s: Annotated[float, Field(ge=0.0, le=1e9)] = 3600.0
+    min_pairs: Annotated[int, Field(ge=1)] = 500
+
+
+class Canary(Section):
+    """Steps between the shadow and all requests; without any there is no canary."""
+
+    steps: tuple[CanaryStep, ...] = Field(default=(), strict=False, max_length=20)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        weights = [step.weight for step in self.steps]
+        if any(one >= other for one, other in pairwise(weights)):
+            raise ValueError("steps: each has a larger weight than the one before")
+        return self
+
+
 class Promotion(Section):
     """Who moves the pointer, and how long and how the new champion is watched.
 
@@ -73,6 +95,7 @@ class Promotion(Section):
     hours: Hours = Hours()
     flaps: Flaps = Flaps()
     watch: Watch = Watch()
+    canary: Canary = Canary()
 
     @model_validator(mode="after")
     def _effective(self) -> Self:

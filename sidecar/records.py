@@ -84,6 +84,8 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request with all its legs. `at` is seconds since the epoch when its first byte came.
 
     `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the request does not say.
+    `canary` is the version that was asked before the champion, else empty. Its leg is among the shadows, as its other
+    answers are; the champion's is then that of a copy, or of the answer that the canary did not give.
     """
 
     request_id: str
@@ -99,6 +101,16 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     shadows: tuple[Leg, ...]
     trace: Trace | None = None
     json_bytes: int = -1
+    canary: str = ""
+
+    @property
+    def served(self) -> Leg:
+        """The leg whose answer the caller got."""
+        if self.canary:
+            for leg in self.shadows:
+                if leg.version == self.canary and leg.error is None:
+                    return leg
+        return self.champion
 
 
 class LoggedHalf(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from sidecar.agreed import PlanShown
+from sidecar.canary import CanaryStatus, CanaryStep
 from sidecar.reports import AlarmKind, CauseKind, Severity
 
 # What becomes of one half of an exchange that a payload logger sent, and of what is none that concerns us.
@@ -19,11 +20,12 @@ PassedOver = Literal["unknown_service", "unknown_type", "malformed", "too_large"
 Action = Literal[
     "start", "promote", "override", "rollback", "acknowledge", "reconcile", "freeze_reference", "resend_event",
     "recommend_retraining", "approve", "withdraw_approval", "void_approvals", "hold", "release",
+    "canary_start", "canary_step", "canary_stop",
 ]  # fmt: skip
 EventType = Literal[
     "sidecar.drift.detected", "sidecar.data.broken", "sidecar.prediction.shifted", "sidecar.outcome.degraded",
     "sidecar.retrain.recommended", "sidecar.promotion.ready", "sidecar.promoted", "sidecar.rolledback",
-    "sidecar.challenger.unhealthy", "sidecar.audit.head",
+    "sidecar.challenger.unhealthy", "sidecar.audit.head", "sidecar.canary.moved", "sidecar.canary.stopped",
 ]  # fmt: skip
 ShadowAction = Literal["set_challenger", "remove_challenger", "shadow_on", "shadow_off", "follow_settings"]
 
@@ -45,8 +47,28 @@ class Target(msgspec.Struct, frozen=True):
     tls: TargetTls | None = None
 
 
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """A challenger that answers a share of the requests: the steps that it began with, and the one that it is at.
+
+    `since` is when it began, `step_since` when its step did; `salt` decides which requests are its own.
+    """
+
+    version: str
+    target: Target
+    steps: tuple[CanaryStep, ...]
+    since: float
+    step_since: float
+    salt: str
+    step: int = 0
+
+    @property
+    def now(self) -> CanaryStep:
+        """The step that it is at."""
+        return self.steps[self.step]
+
+
 class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored truth about one deployment. Changed by transitions only; `generation` counts them."""
+    """The stored truth about one deployment. Changed by transitions only; `generation` counts those of the champion."""
 
     deployment: str
     generation: int
@@ -56,6 +78,7 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None = None
     previous_target: Target | None = None
     watch_until: float | None = None
+    canary: Canary | None = None
 
 
 class ChampionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +180,7 @@ class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment as `GET /v1/deployments/{d}` tells it. state: "steady" or "watching" after a promotion.
+    """One deployment as `GET /v1/deployments/{d}` tells it. state: "watching" after a promotion, "canary" before one.
 
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
     there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet;
@@ -168,7 +191,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     owner: str
     generation: int
-    state: Literal["steady", "watching"]
+    state: Literal["steady", "canary", "watching"]
     champion: ChampionStatus
     previous: str | None
     challengers: tuple[ChallengerStatus, ...]
@@ -184,12 +207,14 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["manual", "auto"] = "manual"
     held: Mapping[str, str] = {}
     watch: WatchStatus | None = None
+    canary: CanaryStatus | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
     """A promotion or rollback that was done, or with `dry_run` would have been.
 
     `unrecorded`: a rollback that serves already and waits for the store; what to do. `plan`: what a dry run shows.
+    `weight`: the share of requests that the canary answers from now on; only where the call was about one.
     """
 
     deployment: str
@@ -201,6 +226,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_versio
     dry_run: bool = False
     unrecorded: str | msgspec.UnsetType = msgspec.UNSET
     plan: PlanShown | msgspec.UnsetType = msgspec.UNSET
+    weight: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrozenReference(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ EXAMPLES = {
     "deployments[].baseline",
     "deployments[].comparison.segments",
     "deployments[].comparison.segments[].values",
+    "deployments[].promotion.canary.steps",
 }
 
 

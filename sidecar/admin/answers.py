@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from sidecar.agreed import ApprovalStatus
+from sidecar.canary import CanaryStatus
 from sidecar.recorded import Cost, DeadLetter, DeadLetters, Rehearsal
 from sidecar.records import DROP_REASONS, LEG_ERRORS
 from sidecar.reports import (
@@ -68,7 +69,13 @@ def deployment(status: DeploymentStatus) -> Json:
         "watch_until": rfc3339(status.watch_until),
         "watch": None if watch is None else {**_members(watch), "until": rfc3339(watch.until)},
         "registry": registry(status.registry),
+        "canary": None if status.canary is None else canary(status.canary),
     }
+
+
+def canary(status: CanaryStatus) -> Json:
+    """`GET …/canary`."""
+    return {**_members(status), "since": rfc3339(status.since), "step_since": rfc3339(status.step_since)}
 
 
 def registry(status: RegistryStatus) -> Json:

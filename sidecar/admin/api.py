@@ -154,6 +154,8 @@ def routes(
         AdminRoute("GET", f"{one}/cost", "viewer", record.cost),
         AdminRoute("POST", f"{one}/promote", "operator", done.promote),
         AdminRoute("POST", f"{one}/override", "admin", done.override),
+        AdminRoute("GET", f"{one}/canary", "viewer", asked.canary),
+        AdminRoute("POST", f"{one}/canary", "operator", done.canary),
         AdminRoute("GET", f"{one}/approvals", "viewer", asked.approvals),
         AdminRoute("POST", f"{one}/approvals", "operator", done.approve),
         AdminRoute("POST", f"{one}/hold", "operator", done.hold),

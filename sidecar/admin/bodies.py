@@ -53,6 +53,18 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     withdraw: bool = False
 
 
+class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/canary`; to abort, `challenger` may be left out, and of the rest only the reason is looked at."""
+
+    reason: Reason
+    challenger: Version | None = None
+    abort: bool = False
+    expected_champion: Version | None = None
+    evidence: Digest | None = None
+    dry_run: bool = False
+    force: bool = False
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/hold`."""
 

@@ -27,6 +27,7 @@ _BODIES: Mapping[tuple[str, str], type[msgspec.Struct]] = {
     ("POST", f"{_ONE}/gates/rehearsal"): bodies.Rehearse,
     ("POST", f"{_ONE}/promote"): bodies.Promote,
     ("POST", f"{_ONE}/override"): bodies.Promote,
+    ("POST", f"{_ONE}/canary"): bodies.Canary,
     ("POST", f"{_ONE}/approvals"): bodies.Approve,
     ("POST", f"{_ONE}/hold"): bodies.Hold,
     ("POST", f"{_ONE}/rollback"): bodies.Rollback,

@@ -63,6 +63,11 @@ class Questions:
         challenger = bodies.query(request, "challenger").get("challenger")
         return json_answer(answers.approvals(self._service.approvals(deployment_of(request), challenger)))
 
+    async def canary(self, request: web.Request) -> web.Response:
+        """How a canary stands."""
+        bodies.query(request)
+        return json_answer(answers.canary(self._service.canary(deployment_of(request))))
+
     async def champion(self, request: web.Request) -> web.Response:
         """Which version answered at a moment."""
         at = bodies.moment(bodies.query(request, "at"), "at")

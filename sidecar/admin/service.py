@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from sidecar.admin.record_service import RecordService
 from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
+from sidecar.canary import CanaryStatus
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
     ComparisonReport,
@@ -112,6 +113,29 @@ class Service(Protocol):
         plan: str | None = None,
     ) -> Transition:
         """Makes a version the champion whatever the gates say."""
+
+    def canary(self, name: str) -> CanaryStatus:
+        """How a canary stands; Unknown where there is none."""
+
+    async def start_canary(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """A challenger answers a share of the requests, if every gate passes."""
+
+    async def stop_canary(
+        self, name: str, version: str | None, *, actor: str, reason: str, idempotency_key: str | None
+    ) -> Transition:
+        """All requests are the champion's again."""
 
     def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:
         """Who agreed that a challenger may take over, and what still counts."""

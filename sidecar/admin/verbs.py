@@ -58,6 +58,31 @@ class Verbs:
         )
         return json_answer(done)
 
+    async def canary(self, request: web.Request) -> web.Response:
+        """A share of the requests for a challenger, or none any more."""
+        body = await bodies.read_body(request, bodies.Canary)
+        name, actor, key = deployment_of(request), request[CALLER].name, bodies.idempotency_key(request)
+        if body.abort:
+            return json_answer(
+                await self._service.stop_canary(
+                    name, body.challenger, actor=actor, reason=body.reason, idempotency_key=key
+                )
+            )
+        if body.challenger is None:
+            raise Invalid("challenger: is required, the version that is to answer a share of the requests.")
+        done = await self._service.start_canary(
+            name,
+            body.challenger,
+            actor=actor,
+            reason=body.reason,
+            expected_champion=body.expected_champion,
+            evidence=body.evidence,
+            dry_run=body.dry_run,
+            force=body.force,
+            idempotency_key=key,
+        )
+        return json_answer(done)
+
     async def approve(self, request: web.Request) -> web.Response:
         """A person agrees, or does not any more."""
         body = await bodies.read_body(request, bodies.Approve)

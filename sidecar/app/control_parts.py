@@ -34,6 +34,7 @@ from sidecar.control.agreements import Agreements
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
 from sidecar.control.automation import Automation
+from sidecar.control.canaries import Canaries
 from sidecar.control.challengers import Challengers
 from sidecar.control.controller import Controller
 from sidecar.control.desk import Desk
@@ -156,8 +157,21 @@ class Control:
             stand_back=self._intake.stand_back,
             agreed=lambda *asked: self._desk.agreements.agreed(*asked),  # noqa: PLW0108  made later
         )
+        self._desk.canaries = Canaries(
+            self._store,
+            self._controller,
+            gate_table=self._desk.gates,
+            probe=probing(lambda: self._settings),
+            clock=time.time,
+            basis=self._desk.basis,
+            agreed=lambda *asked: self._desk.agreements.agreed(*asked),  # noqa: PLW0108  made later
+        )
         self._desk.agreements = Agreements(
-            self._store, self._controller.turns, deployments=self._desk.named, clock=time.time
+            self._store,
+            self._controller.turns,
+            deployments=self._desk.named,
+            clock=time.time,
+            canary_since=self._controller.canary_since,
         )
         self._desk.automation = Automation(
             self._store,
@@ -166,6 +180,7 @@ class Control:
             watches=self._watches.known,
             alarms=self._alarms,
             clock=time.time,
+            announcer=self._announcer,
         )
         self._follower = self._desk.follower = AliasFollower(
             self._parts.cached,

@@ -90,6 +90,7 @@ class Scrape:
             undecodable=watch.undecodable,
             alarms=self._alarms.open(name),
             quality=_quality(name, watch, compared),
+            canary=self._desk.canary_weight(name),
         )
 
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "features": ("features:features_command", "Served rows beside an offline pipeline's."),
     "promote": ("transition:promote_command", "Make a challenger the champion."),
     "override": ("transition:override_command", "Make a version the champion past the gates."),
+    "canary": ("transition:canary_command", "Let a challenger answer a share of the requests first."),
     "approve": ("transition:approve_command", "Agree that a challenger may take over."),
     "hold": ("transition:hold_command", "Keep the machine from promoting a version."),
     "release": ("transition:release_command", "Let the machine promote a version again."),

@@ -301,6 +301,7 @@ class Transition(msgspec.Struct, frozen=True, rename={"from_version": "from", "t
     dry_run: bool = False
     unrecorded: str | None = None
     plan: Plan | None = None
+    weight: float | None = None
 
 
 class Reconciliation(msgspec.Struct, frozen=True, rename={"from_version": "from", "to_version": "to"}):

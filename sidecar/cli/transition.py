@@ -1,4 +1,4 @@
-"""The commands that move the pointer: `promote`, `override` and `rollback`, and `approve` before them.
+"""The commands that move the pointer: `promote`, `override` and `rollback`, and `approve` and `canary` before them.
 
 Exit code 1: refused; 2: could not be asked.
 """
@@ -66,6 +66,35 @@ def override_command(api: AdminClient, /, deployment: str, version: str, as_json
     """Make a version the champion whatever the gates say. Needs role admin."""
     answer = _ask(api, f"{deployment_path(api, deployment)}/override", _body(version, wishes), as_json)
     _show(answer, deployment, "overridden", as_json)
+
+
+@click.command("canary")
+@click.argument("deployment")
+@click.argument("version")
+@_reason_option
+@click.option("--abort", is_flag=True, help="All requests are the champion's again, at once. There are no gates.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--expected-champion", metavar="VERSION", help="Refuse if another version is champion by now.")
+@click.option("--evidence", metavar="DIGEST", help="Refuse if the gates say something else than this table did.")
+@_force_option
+@with_admin_api
+@as_json_option
+def canary_command(
+    api: AdminClient, /, deployment: str, version: str, abort: bool, as_json: bool, **wishes: object
+) -> None:
+    """Let a challenger answer a share of the requests first, step by step, if every gate passes."""
+    body = _body(version, {**wishes, "abort": abort})
+    answer = _ask(api, f"{deployment_path(api, deployment)}/canary", body, as_json)
+    if as_json:
+        click.echo(answer.text)
+        return
+    done = answer.read_as(Transition)
+    would = "would answer" if done.dry_run else "answers"
+    entry = "nothing was changed" if done.dry_run else "not recorded yet" if done.audit_seq is None else ""
+    kept = entry or f"audit {done.audit_seq}"
+    click.echo(printable(f"{deployment}: version {version} {would} {done.weight or 0.0:.4g} of the requests ({kept})"))
+    if done.unrecorded is not None:
+        click.echo(printable(f"sidecar: {done.unrecorded}"), err=True)
 
 
 @click.command("approve")

@@ -24,7 +24,7 @@ from sidecar.control.turns import Turns
 from sidecar.decide.approvals import ACTIONS, APPROVE, VOID, WITHDRAW, Agreed, ApprovalBook
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.evidence import Evidence
-from sidecar.decide.grounds import Grounds, grounds_of, other_grounds, subject_of
+from sidecar.decide.grounds import Grounds, Subject, grounds_of, other_grounds, subject_of
 from sidecar.decide.promotion import MACHINE, checked_reason
 from sidecar.errors import Refused
 from sidecar.reports import GateTable
@@ -43,6 +43,8 @@ class Agreements:
         turns: shared with the controller, so that nobody agrees in the middle of a promotion.
         deployments: those that are in force, by name.
         clock: seconds since the epoch.
+        canary_since: (deployment, challenger) -> since when it has been the canary, None if it is not: approvals that
+            held then do not grow old while it is.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Agreements:
         *,
         deployments: Callable[[], Mapping[str, Deployment]],
         clock: Callable[[], float],
+        canary_since: Callable[[str, str], float | None] = lambda _name, _challenger: None,
     ) -> None:
+        self._canary_since = canary_since
         self._store = store
         self._turns = turns
         self._deployments = deployments
@@ -71,7 +75,8 @@ class Agreements:
     def joined(self, evidence: Evidence, gates: Gates, generation: int, now: float) -> Evidence:
         """The evidence with the approvals that count for it."""
         policy = _policy(gates)
-        approvals = self._book.counting(subject_of(evidence, gates, generation), policy.valid_s, now)
+        subject = subject_of(evidence, gates, generation)
+        approvals = self._book.counting(subject, policy.valid_s, self._aged_to(subject, now))
         return msgspec.structs.replace(evidence, approvals=approvals) if approvals else evidence
 
     def seen(self, table: GateTable, evidence: Evidence, gates: Gates, generation: int) -> None:
@@ -93,7 +98,7 @@ class Agreements:
         policy = _policy(deployment.gates)
         return Agreed(
             grounds=grounds,
-            approvals=self._book.counting(grounds.subject, policy.valid_s, self._clock()),
+            approvals=self._book.counting(grounds.subject, policy.valid_s, self._aged_to(grounds.subject)),
             needed=policy.min,
             promoter_counts=policy.promoter_counts,
             reviewed=None if reviewed is None else self._shown.get(reviewed),
@@ -102,7 +107,7 @@ class Agreements:
     def status(self, table: GateTable) -> tuple[ApprovalStatus, ...]:
         """The approvals of a challenger, of which this table was just made; oldest first."""
         grounds, policy = self._shown[table.evidence], _policy(self._deployments()[table.deployment].gates)
-        return self._book.status(grounds.subject, policy.valid_s, self._clock())
+        return self._book.status(grounds.subject, policy.valid_s, self._aged_to(grounds.subject))
 
     # --- the verbs -----------------------------------------------------------------------------------------------
 
@@ -148,9 +153,14 @@ class Agreements:
             valid_s = _policy(deployment.gates).valid_s
             async with self._turns.of(name):
                 if self._standing.get((name, challenger)) is grounds and self._book.counting(
-                    grounds.subject, valid_s, self._clock()
+                    grounds.subject, valid_s, self._aged_to(grounds.subject)
                 ):
                     await self._write(VOID, grounds, MACHINE, f"gate {', '.join(grounds.failing)} failed", None)
+
+    def _aged_to(self, subject: Subject, now: float | None = None) -> float:
+        """The moment whose approvals count."""
+        at, since = self._clock() if now is None else now, self._canary_since(subject.deployment, subject.challenger)
+        return at if since is None else min(at, since)
 
     async def _write(self, action: str, grounds: Grounds, actor: str, reason: str, evidence: str | None) -> AuditEntry:
         subject = grounds.subject

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from sidecar import __version__
 from sidecar.agreed import HoldDone
 from sidecar.control.alarm_book import AlarmBook
+from sidecar.control.announcer import Announcer
+from sidecar.control.canarying import Canarying, CanaryVerbs
 from sidecar.control.store import Store
 from sidecar.control.turns import Turns
 from sidecar.control.watch import DeploymentWatch
@@ -26,18 +28,15 @@ from sidecar.decide.promotion import MACHINE, checked_reason, phase
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Transition, WatchStatus
+from sidecar.standing import Canary, Transition, WatchStatus
 
 log = logging.getLogger("sidecar.control.automation")
 
 RETRY_S = 30.0
 
 
-class Verbs(Protocol):
+class Verbs(CanaryVerbs, Protocol):
     """The desk, as far as the machine needs it."""
-
-    def gates(self, name: str, challenger: str | None) -> GateTable:
-        """The gates."""
 
     async def promote(
         self,
@@ -69,6 +68,21 @@ class Verbs(Protocol):
     ) -> Transition:
         """Back."""
 
+    async def start_canary(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """A share of the requests first."""
+
 
 class Automation:
     """One look at every deployment a second."""
@@ -82,7 +96,9 @@ class Automation:
         watches: Mapping[str, DeploymentWatch],
         alarms: AlarmBook,
         clock: Callable[[], float],
+        announcer: Announcer,
     ) -> None:
+        self._canarying = Canarying(verbs, announcer, clock)
         self._store = store
         self._turns = turns
         self._verbs = verbs
@@ -131,7 +147,9 @@ class Automation:
         for name, watch in list(self._watches.items()):
             policy, now = watch.deployment.promotion, self._clock()
             self._waits[name] = {}
-            if phase(watch.state, now) == "watching":
+            if watch.state.canary is not None:
+                await self._look_at_canary(name, watch, watch.state.canary, now)
+            elif phase(watch.state, now) == "watching":
                 if policy.watch.rollback == "auto":
                     await self._watch_over(name, watch, now)
             elif policy.mode == "auto":
@@ -167,11 +185,25 @@ class Automation:
         else:
             log.warning("a champion was rolled back", extra={"fields": {"deployment": name, "says": says}})
 
+    # --- while a canary answers ----------------------------------------------------------------------------------
+
+    async def _look_at_canary(self, name: str, watch: DeploymentWatch, canary: Canary, now: float) -> None:
+        try:
+            says = await self._canarying.look(name, watch, canary, lambda: self._past(name))
+        except SidecarError as error:
+            says = str(error)
+        if not says and watch.deployment.promotion.mode == "auto":
+            await self._look(name, watch, now, (canary.version,))
+        else:
+            self._waits[name][canary.version] = says or "every step has passed; a person may promote it"
+
     # --- while nothing is watched --------------------------------------------------------------------------------
 
-    async def _look(self, name: str, watch: DeploymentWatch, now: float) -> None:
+    async def _look(self, name: str, watch: DeploymentWatch, now: float, only: Collection[str] | None = None) -> None:
         past = await self._past(name)
         for challenger, compared in list(watch.comparisons.items()):
+            if only is not None and challenger not in only:
+                continue
             key = (name, challenger, watch.state.generation, compared.since)
             if compared.self_test:
                 self._waits[name][challenger] = "it answers at the champion's own address: there is nothing to promote"
@@ -187,17 +219,31 @@ class Automation:
                 self._waits[name][challenger] = says
             elif now < self._not_before.get(name, 0.0):
                 self._waits[name][challenger] = "every gate passes; it is tried again soon"
-            elif await self._promoted(name, watch, table, now):
+            elif await self._moved(name, watch, table, now):
                 return
 
-    async def _promoted(self, name: str, watch: DeploymentWatch, table: GateTable, now: float) -> bool:
-        dwell_s = watch.deployment.promotion.dwell_s
+    async def _moved(self, name: str, watch: DeploymentWatch, table: GateTable, now: float) -> bool:
+        """A canary where there are steps for one and it has not taken them, else a promotion."""
+        policy, says = watch.deployment.promotion, f"every gate has passed for {watch.deployment.promotion.dwell_s:g} s"
         try:
+            if policy.canary.steps and watch.state.canary is None:
+                await self._verbs.start_canary(
+                    name,
+                    table.challenger,
+                    actor=MACHINE,
+                    reason=says,
+                    expected_champion=table.champion,
+                    evidence=table.evidence,
+                    dry_run=False,
+                    force=False,
+                    idempotency_key=None,
+                )
+                return True
             await self._verbs.promote(
                 name,
                 table.challenger,
                 actor=MACHINE,
-                reason=f"every gate has passed for {dwell_s:g} s",
+                reason=says,
                 expected_champion=table.champion,
                 evidence=table.evidence,
                 dry_run=False,

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from sidecar.config import Deployment
+from sidecar.control.acknowledging import acknowledge
 from sidecar.control.probe import probed
 from sidecar.control.recording import Recording
 from sidecar.control.repeated_calls import answer_of, first_answer, receipt_of, request_of
@@ -25,6 +26,7 @@ from sidecar.control.unattended import no_deliveries, nobody_asked, settled_at_o
 from sidecar.control.unrecorded import Transit
 from sidecar.decide.approvals import Agreed
 from sidecar.decide.audit_chain import Deed
+from sidecar.decide.canary import decide_stop
 from sidecar.decide.evidence_record import with_record
 from sidecar.decide.harm import Harm
 from sidecar.decide.lineage import with_lineage
@@ -42,7 +44,7 @@ from sidecar.decide.promotion import (
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError, Unavailable, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Acknowledgement, Alarm, DeploymentState, Target, Transition
+from sidecar.standing import Alarm, DeploymentState, Target, Transition
 
 
 class Controller:
@@ -139,7 +141,7 @@ class Controller:
         """
         text = checked_reason(reason)
         command = Promote(challenger, actor, text, expected_champion, evidence, force, plan, automatic)
-        deployment = self._deployment(name)
+        deployment = self.deployment(name)
         request = request_of("promote", name, command)
         async with self.turns.of(name):
             self._stand_back()
@@ -147,7 +149,7 @@ class Controller:
             if first is not None:
                 return first
             await self.recording.catch_up(name)
-            state, known = self._state(name), targets(deployment)
+            state, known = self.state(name), targets(deployment)
             candidate(state, command, known)
             table = self._gate_table(name, challenger)
             watch_s, agreed = deployment.promotion.watch_s, self._agreed(table, evidence)
@@ -159,7 +161,7 @@ class Controller:
             latest = self._gate_table(name, challenger)
             agreed = self._agreed(latest, None)
             decide_promotion(state, seen_again, latest, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
-            return await self._told_or_done(decided, request, idempotency_key, dry_run=dry_run)
+            return await self.told_or_done(decided, request, idempotency_key, dry_run=dry_run)
 
     async def override(
         self,
@@ -177,7 +179,7 @@ class Controller:
     ) -> Transition:
         """Makes a version the champion whatever the gates say; what they say is kept with it. Raises as `promote`."""
         command = Promote(version, actor, checked_reason(reason), expected_champion, evidence, force, plan)
-        deployment = self._deployment(name)
+        deployment = self.deployment(name)
         request = request_of("override", name, command)
         async with self.turns.of(name):
             self._stand_back()
@@ -185,7 +187,7 @@ class Controller:
             if first is not None:
                 return first
             await self.recording.catch_up(name)
-            state, known = self._state(name), targets(deployment)
+            state, known = self.state(name), targets(deployment)
             candidate(state, command, known)
             try:
                 table = self._gate_table(name, version)
@@ -196,7 +198,7 @@ class Controller:
             basis = {} if table is None else self._basis(table)
             decided = dataclasses.replace(decided, details=with_record(decided.details, basis))
             await probed(self._probe, decided.target, decided.to_version, force=force)
-            return await self._told_or_done(decided, request, idempotency_key, dry_run=dry_run)
+            return await self.told_or_done(decided, request, idempotency_key, dry_run=dry_run)
 
     async def rollback(
         self,
@@ -214,7 +216,7 @@ class Controller:
         Where the store cannot be written it is done all the same, and its answer says so.
         """
         command = Rollback(actor, checked_reason(reason), to, force, harm)
-        deployment = self._deployment(name)
+        deployment = self.deployment(name)
         request = request_of("rollback", name, command)
         async with self.turns.of(name):
             self._stand_back()
@@ -224,38 +226,18 @@ class Controller:
                 first = None
             if first is not None:
                 return first
-            plan = decide_rollback(self._state(name), command, targets(deployment), self._clock())
+            state = self.state(name)
+            if state.canary is not None and harm is None and to in (None, state.champion):
+                # What was done last is taken back: the champion itself is not what the canary has changed.
+                plan = decide_stop(state, None, actor, reason, self._clock())
+                return await self.commit(plan, idempotency_key, request)
+            plan = decide_rollback(state, command, targets(deployment), self._clock())
             await probed(self._probe, plan.target, plan.to_version, force=force)
-            return await self._commit(plan, idempotency_key, request)
+            return await self.commit(plan, idempotency_key, request)
 
     async def acknowledge(self, alarm_id: str, *, actor: str, reason: str) -> Alarm:
         """A person has seen the alarm; the trail says who and why. A second time changes nothing."""
-        text = checked_reason(reason)
-        alarm = await self._store.carryover.alarm(alarm_id)
-        if alarm is None:
-            raise Unknown(f"there is no alarm {alarm_id!r}; `sidecar alarms` lists them")
-        async with self.turns.of(alarm.deployment):
-            alarm = await self._store.carryover.alarm(alarm_id) or alarm
-            if alarm.acknowledged:
-                return alarm
-            now = self._clock()
-            seen = msgspec.structs.replace(
-                alarm, acknowledged=True, acknowledgement=Acknowledgement(by=actor, at=now, reason=text)
-            )
-            details = msgspec.json.encode({"alarm": alarm.id, "kind": alarm.kind, "says": alarm.says}).decode()
-            deed = Deed(
-                at=now,
-                actor=actor,
-                action="acknowledge",
-                deployment=alarm.deployment,
-                from_version=None,
-                to_version=None,
-                reason=text,
-                evidence=None,
-                details=details,
-            )
-            await self.turns.to_its_end(self._store.acknowledge(seen, deed))
-            return seen
+        return await acknowledge(self._store, self.turns, alarm_id, actor=actor, reason=reason, clock=self._clock)
 
     async def record(self) -> None:
         """Writes rollbacks that the store could not take before, and keeps the reserve. Raises Unavailable."""
@@ -287,24 +269,33 @@ class Controller:
         if plan is not None:
             await self._write(plan, None)
 
-    def _deployment(self, name: str) -> Deployment:
+    def deployment(self, name: str) -> Deployment:
+        """As it is in force. Raises Unknown."""
         deployments = self._deployments()
         if name not in deployments:
             raise Unknown(f"there is no deployment {name!r}; there are: {', '.join(deployments) or 'none'}")
         return deployments[name]
 
-    def _state(self, name: str) -> DeploymentState:
+    def state(self, name: str) -> DeploymentState:
+        """What was committed last. Raises Unknown."""
         if name not in self.states:
             raise Unknown(f"deployment {name!r} was not started yet")
         return self.states[name]
 
-    async def _told_or_done(self, plan: Plan, request: str, key: str | None, *, dry_run: bool) -> Transition:
+    def canary_since(self, name: str, version: str) -> float | None:
+        """Since when a version has been the canary; None if it is not."""
+        canary = self.states[name].canary if name in self.states else None
+        return canary.since if canary is not None and canary.version == version else None
+
+    async def told_or_done(self, plan: Plan, request: str, key: str | None, *, dry_run: bool) -> Transition:
+        """Carries a plan out, or only tells it. Called with the deployment's turn."""
         if not dry_run:
-            return await self._commit(plan, key, request)
+            return await self.commit(plan, key, request)
         told = msgspec.structs.replace(answer_of(plan), dry_run=True)
         return told if plan.shown is None else msgspec.structs.replace(told, plan=plan.shown)
 
-    async def _commit(self, plan: Plan, key: str | None, request: str) -> Transition:
+    async def commit(self, plan: Plan, key: str | None, request: str) -> Transition:
+        """Carries a plan out, to its end. Called with the deployment's turn."""
         self._stand_back()  # once more: the probe took its time
         return await self.turns.to_its_end(self._carry_out(plan, receipt_of(plan, key, request)))
 
@@ -339,7 +330,8 @@ class Controller:
             deliveries=tuple(self._deliveries(plan)),
             receipt=receipt,
         )
-        write = self.recording.write_or_hold if plan.action == "rollback" else self.recording.write
+        hold = plan.action in ("rollback", "canary_stop")
+        write = self.recording.write_or_hold if hold else self.recording.write
         seq = await write(transit)
         self.states[plan.state.deployment] = plan.state
         return seq

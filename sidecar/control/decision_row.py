@@ -17,6 +17,8 @@ from sidecar.records import Exchange, Prediction
 class DecisionRow(msgspec.Struct, frozen=True):
     """One row of one request; `at` is when the request came, in seconds since the epoch.
 
+    `champion` is the version whose answer the caller got: a canary, where it was one's.
+
     `segments`: by the settings' names, that it belongs to.
     """
 
@@ -54,13 +56,14 @@ class Joined(msgspec.Struct, frozen=True, gc=False):
 def rows_of(
     exchange: Exchange, predictions: Mapping[str, Prediction], segments: Sequence[tuple[str, ...]] = ()
 ) -> list[DecisionRow]:
-    """The rows of an exchange. `predictions` by version must hold the champion's; shorter ones leave rows out.
+    """The rows of an exchange. `predictions` by version must hold that of who answered; shorter ones leave rows out.
 
     `segments`: of each row, or none of any.
 
-    Without the champion's prediction there is no decision, and the list is empty.
+    Without that prediction there is no decision, and the list is empty.
     """
-    said = predictions.get(exchange.champion.version)
+    served = exchange.served.version
+    said = predictions.get(served)
     if said is None:
         return []
     return [
@@ -70,9 +73,9 @@ def rows_of(
             row=row,
             at=exchange.at,
             generation=exchange.generation,
-            champion=exchange.champion.version,
+            champion=served,
             predictions={v: _row(prediction, row) for v, prediction in predictions.items() if row < prediction.rows},
-            segments=segments[row] if segments else (),
+            segments=segments[row] if row < len(segments) else (),
         )
         for row in range(said.rows)
     ]

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
+from sidecar.control.canary_desk import CanaryDesk
 from sidecar.control.ingest import Ingest
 from sidecar.control.joining import Joining
-from sidecar.control.questions import Questions
 from sidecar.control.reconcile import Reconciler, Side
 from sidecar.control.record import Record
 from sidecar.decide.audit_chain import Deed
@@ -40,7 +40,7 @@ _VALUES_AT_ONCE = 6_000
 _FEWEST_ROWS = 20
 
 
-class Desk(Questions):
+class Desk(CanaryDesk):
     """Satisfies `admin.service.Service`. What stands here without a value is put in when it is made."""
 
     reconciler: Reconciler
@@ -139,10 +139,13 @@ class Desk(Questions):
         harm: Harm | None = None,
     ) -> Transition:
         """Back, without gates."""
-        before = self._generation(name)
+        before, newest = self._generation(name), self._store.newest_seq
         done = await self.controller.rollback(
             name, actor=actor, reason=reason, to=to, force=force, idempotency_key=idempotency_key, harm=harm
         )
+        if done.weight is not msgspec.UNSET:  # it was the canary that was taken back
+            self._tell(done, "canary_stop", actor, newest)
+            return done
         self._announce("rollback", "sidecar.rolledback", done, actor, before)
         return done
 

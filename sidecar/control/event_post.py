@@ -28,7 +28,15 @@ EVENT = "event"
 MOST_WAITING = 5_000
 _MOST_KNOWN = 20_000
 # These go out with the transaction of what they tell; whoever listens hears of them all the same.
-_WRITTEN_ALREADY = frozenset({"sidecar.promoted", "sidecar.rolledback", "sidecar.retrain.recommended"})
+_WRITTEN_ALREADY = frozenset(
+    {
+        "sidecar.promoted",
+        "sidecar.rolledback",
+        "sidecar.canary.moved",
+        "sidecar.canary.stopped",
+        "sidecar.retrain.recommended",
+    }
+)
 
 
 class _Told(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sidecar.config import Deployment
 from sidecar.control.asked_again import AskedAgain
+from sidecar.control.canary_evidence import CanaryEvidence
 from sidecar.control.checkpoints import Checkpoints
 from sidecar.control.decision_row import DecisionRow, Joined
 from sidecar.control.due_copies import DueCopies
@@ -39,6 +40,7 @@ class PairEvidence:
         self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
         self.again = AskedAgain(deployment.noise_floor.share)
         self._checkpoints = Checkpoints()
+        self.canary = CanaryEvidence()
 
     @property
     def threshold(self) -> float:
@@ -59,6 +61,7 @@ class PairEvidence:
             self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
             self._checkpoints.clear()
         same = same and tolerance_of(deployment) == tolerance_of(before)
+        self.canary.follow(state, tolerance_of(deployment), now, same=same)
         comparisons = {}
         for version, address in self.copies.addresses.items():
             observer = self.comparisons.get(version)
@@ -85,6 +88,7 @@ class PairEvidence:
 
     def rewind(self, since: float, now: float) -> None:
         """Takes out all that came from `since` on; what has no earlier state begins anew, as areas under curves do."""
+        self.canary.anew(now)
         earlier = self._checkpoints.before(since)
         states = {} if earlier is None else earlier.states
         # The state of evidence that has begun anew since then is none of this one's.
@@ -139,7 +143,13 @@ class PairEvidence:
             comparison = self.comparisons.get(leg.version)
             if comparison is not None and leg.dropped is None:
                 sent.add(leg.version)
-                comparison.fold(exchange, leg, champion, predictions.get(leg.version), segments)
+                if exchange.champion.dropped is not None:
+                    comparison.pass_over(leg)  # a canary answered, and the champion got no copy
+                    continue
+                said = predictions.get(leg.version)
+                comparison.fold(exchange, leg, champion, said, segments)
+                if leg.version == exchange.canary:
+                    self.canary.fold(exchange, leg, champion, said, segments)
         for version in self.comparisons.keys() - sent if counted else ():
             if self.copies.due(version, exchange.request_id):
                 self.comparisons[version].fold_dropped(exchange, champion)
@@ -148,8 +158,8 @@ class PairEvidence:
             self.paired.fold_predicted(version, said.rows)
         for row in rows:
             decisions = decisions_of(row.predictions, self.threshold)
-            self.paired.fold_row_predicted(row.at, row.champion, row.predictions, decisions)
-            self.label_queues.offer(row.request_id, row.row, row.at, row.champion, decisions)
+            self.paired.fold_row_predicted(row.at, self._champion, row.predictions, decisions)
+            self.label_queues.offer(row.request_id, row.row, row.at, self._champion, decisions)
 
     def pass_over(self, exchange: Exchange) -> None:
         """One exchange of this generation that is no evidence."""
@@ -166,7 +176,7 @@ class PairEvidence:
             if version not in self.comparisons or self.comparisons[version].since <= joined.at
         }
         self.paired.fold_row(
-            joined.champion,
+            self._champion,  # beside whom all are compared, whoever answered
             said,
             joined.outcome,
             joined.replaces,

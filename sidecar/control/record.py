@@ -25,7 +25,7 @@ from sidecar.decide.evidence_record import FORMULAS
 from sidecar.decide.history import champion_spans
 from sidecar.decide.promotion import checked_reason
 from sidecar.decide.rehearsal import rehearse
-from sidecar.decision_report.facts import DecisionReport, report_of
+from sidecar.decision_report.facts import CANARY_STEPS, DecisionReport, report_of
 from sidecar.decision_report.markdown import as_markdown
 from sidecar.decision_report.page import POLICY, as_page
 from sidecar.errors import Invalid, Unknown
@@ -89,7 +89,9 @@ class Record:
 
     async def report(self, name: str, seq: int | None, form: Form) -> str:
         """The report on one transition, by default on the newest. Raises Unknown."""
-        found = report_of(await self._store.transitions_of(name), name, seq, await self._store.verify(), self._clock())
+        found = report_of(
+            await self._store.transitions_of(name, CANARY_STEPS), name, seq, await self._store.verify(), self._clock()
+        )
         return await asyncio.to_thread(_written, found, form)
 
     # --- what was stored -----------------------------------------------------------------------------------------

@@ -53,4 +53,12 @@ def answer_of(plan: Plan) -> Transition:
         generation=plan.state.generation,
         audit_seq=None,
         evidence=plan.evidence,
+        weight=weight_of(plan),
     )
+
+
+def weight_of(plan: Plan) -> float | msgspec.UnsetType:
+    """The share of requests that a canary answers from now on; unset where the plan is not about one."""
+    if not plan.action.startswith("canary"):
+        return msgspec.UNSET
+    return 0.0 if plan.state.canary is None else plan.state.canary.now.weight

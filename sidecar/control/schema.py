@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sidecar.control.migrating import Form
 
 # Of the last script under `migrations/store`; a sidecar from before those reads the number from `meta`.
-REVISION = "0003"
+REVISION = "0004"
 VERSION = int(REVISION)
 
 metadata = MetaData()

@@ -282,9 +282,9 @@ class Store:
         query = select(schema.audit).where(schema.audit.c.seq > after).order_by(schema.audit.c.seq).limit(limit)
         return await self._told(query)
 
-    async def transitions_of(self, deployment: str) -> tuple[AuditEntry, ...]:
-        """Every entry that set a deployment's champion, oldest first."""
-        moved = (schema.audit.c.deployment == deployment) & schema.audit.c.action.in_(TRANSITIONS)
+    async def transitions_of(self, deployment: str, others: Sequence[str] = ()) -> tuple[AuditEntry, ...]:
+        """Every entry that set a deployment's champion, and those of `others`, which are actions; oldest first."""
+        moved = (schema.audit.c.deployment == deployment) & schema.audit.c.action.in_((*TRANSITIONS, *others))
         return await self._told(select(schema.audit).where(moved).order_by(schema.audit.c.seq))
 
     async def entries_of(self, actions: Collection[str]) -> tuple[AuditEntry, ...]:

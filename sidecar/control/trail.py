@@ -32,6 +32,8 @@ from sidecar.standing import AuditCheck, AuditEntry, DeploymentState
 DATABASE_FILE = "sidecar.db"
 HEAD_FILE = "audit-head.json"
 TRANSITIONS = ("start", "promote", "override", "rollback")
+_BEGIN_CANARIES = ("canary_start", "canary_step")
+_END_CANARIES = ("canary_stop", "promote", "override", "rollback")
 
 # A sidecar that runs writes the head within milliseconds after an entry: look again before calling it a crash.
 _LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
@@ -73,6 +75,7 @@ def check_trail(
     for entry in entries:
         if entry.action in TRANSITIONS:
             last[entry.deployment] = (last.get(entry.deployment, (0, None))[0] + 1, entry.to_version)
+    canaries = _canaries(entries)
     for state in states:
         counted, version = last.pop(state.deployment, (0, None))
         if (counted, version) != (state.generation, state.champion):
@@ -81,11 +84,49 @@ def check_trail(
                 f" trail has {version} in generation {counted}: one of the two was changed"
             )
             return msgspec.structs.replace(found, ok=False, fault=fault)
+        stored = None if state.canary is None else (state.canary.version, state.canary.step + 1)
+        if canaries.get(state.deployment) != stored:
+            fault = (
+                f"{state.deployment} is stored with {_told(stored)}, the trail has"
+                f" {_told(canaries.get(state.deployment))}: one of the two was changed"
+            )
+            return msgspec.structs.replace(found, ok=False, fault=fault)
     if last:
         fault = f"the trail tells of {', '.join(sorted(last))}, of which nothing is stored: a row was removed"
         return msgspec.structs.replace(found, ok=False, fault=fault)
     of_rosters = stored_roster.fault_in(rosters, entries)
     return found if of_rosters is None else msgspec.structs.replace(found, ok=False, fault=of_rosters)
+
+
+def _canaries(entries: Iterable[AuditEntry]) -> dict[str, tuple[str | None, int]]:
+    """By deployment: which version is the canary, and its step from 1. Another address of the champion ends none."""
+    canaries: dict[str, tuple[str | None, int]] = {}
+    for entry in entries:
+        if entry.action in _BEGIN_CANARIES:
+            canaries[entry.deployment] = (entry.to_version, _step_of(entry))
+        elif entry.action in _END_CANARIES:
+            canaries.pop(entry.deployment, None)
+    return canaries
+
+
+class _CanaryStep(msgspec.Struct):
+    step: int
+
+
+class _CanaryDetails(msgspec.Struct):
+    canary: _CanaryStep
+
+
+def _step_of(entry: AuditEntry) -> int:
+    """Which step a canary's entry tells of, from 1; 0 where it does not."""
+    try:
+        return msgspec.json.decode(entry.details, type=_CanaryDetails).canary.step
+    except (msgspec.MsgspecError, UnicodeError):
+        return 0
+
+
+def _told(canary: tuple[str | None, int] | None) -> str:
+    return "no canary" if canary is None else f"version {canary[0]} as canary at step {canary[1]}"
 
 
 def check_entries(

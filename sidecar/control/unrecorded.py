@@ -62,8 +62,9 @@ class Unrecorded:
         held = self._held.get(name)
         if not held:
             return None
+        step = "the end of a canary" if held[-1].deed.action == "canary_stop" else "a rollback"
         return (
-            f"version {held[-1].state.champion} serves by a rollback that the audit trail does not have yet, since the"
+            f"version {held[-1].state.champion} serves by {step} that the audit trail does not have yet, since the"
             " store cannot be written: free the disk, or make state_dir writable; it is recorded as soon as that works"
         )
 

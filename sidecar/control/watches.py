@@ -45,8 +45,12 @@ class Watches:
         now = self._clock()
         for shadow in counts.shadows:
             watch = self.known.get(shadow.deployment)
-            if watch is not None:
+            if watch is None:
+                continue
+            if shadow.champion == watch.state.champion:
                 watch.fold_counts(counts.worker, shadow, now)
+            else:  # of what a canary answered, the copies to the champion
+                watch.evidence.canary.fold_counts(counts.worker, shadow, now, void=watch.void)
 
     def left(self, worker: str) -> None:
         """A worker's link ended."""

@@ -109,6 +109,8 @@ class WriteBack:
 
     def deliveries(self, plan: Plan) -> tuple[Delivery, ...]:
         """What a transition has to tell the registry; written in the transition's own transaction."""
+        if plan.at is not None:
+            return ()  # a canary is no champion
         name, generation = plan.state.deployment, plan.state.generation
         # No transition has had this number so far: what is in here under it was never committed.
         self._untold[name] = {untold for untold in self._untold.get(name, ()) if untold[0] < generation}

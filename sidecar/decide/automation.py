@@ -19,7 +19,8 @@ from sidecar.standing import AuditEntry
 
 HOLD, RELEASE = "hold", "release"
 MOVES = ("start", "promote", "override", "rollback")
-ACTIONS = (*MOVES, HOLD, RELEASE)
+STOPPED = "canary_stop"
+ACTIONS = (*MOVES, HOLD, RELEASE, STOPPED)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES_A_DAY = 24 * 60
 
@@ -44,6 +45,9 @@ class Past:
         elif entry.action == RELEASE:
             self._held.pop(version, None)
             self._by_people.discard(version)
+        elif entry.action == STOPPED:
+            if entry.from_version is not None:
+                self._held[entry.from_version] = f"as canary it was stopped by {entry.actor}"
         elif entry.action in MOVES:
             if entry.action == "rollback" and entry.from_version is not None:
                 self._held[entry.from_version] = f"it was rolled back by {entry.actor}"

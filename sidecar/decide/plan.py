@@ -57,7 +57,7 @@ class Plan:
     """A transition that is allowed: the new state, where it leads, and what the audit entry tells.
 
     `details` is canonical JSON: gate table, target, force, software version. `shown` is what a dry run tells, None for
-    a step that has none.
+    a step that has none; `at` is when, None for a step of the champion: then its state tells.
     """
 
     state: DeploymentState
@@ -71,6 +71,7 @@ class Plan:
     evidence: str | None
     details: str
     shown: PlanShown | None = None
+    at: float | None = None
 
 
 def step_forward(

@@ -24,16 +24,27 @@ from sidecar.standing import DeploymentState, Target
 
 __all__ = ["Plan", "Promote", "Rollback"]
 
-Phase = Literal["steady", "watching"]
-Happening = Literal["promote", "override", "rollback", "automatic_promote", "automatic_rollback", "watch_ended"]
+Phase = Literal["steady", "canary", "watching"]
+Happening = Literal[
+    "promote", "override", "rollback", "automatic_promote", "automatic_rollback", "watch_ended",
+    "canary_start", "canary_step", "canary_stop",
+]  # fmt: skip
 
 # What is not in the table does not happen: a steady deployment has no watch that could end, and none in which harm
-# could be found; while one is open, the machine promotes nothing.
+# could be found; while one is open, the machine promotes nothing, and no canary begins. Whatever moves the champion
+# ends a canary.
 TRANSITIONS: Mapping[tuple[Phase, Happening], Phase] = {
     ("steady", "promote"): "watching",
     ("steady", "automatic_promote"): "watching",
     ("steady", "override"): "steady",
     ("steady", "rollback"): "steady",
+    ("steady", "canary_start"): "canary",
+    ("canary", "canary_step"): "canary",
+    ("canary", "canary_stop"): "steady",
+    ("canary", "promote"): "watching",
+    ("canary", "automatic_promote"): "watching",
+    ("canary", "override"): "steady",
+    ("canary", "rollback"): "steady",
     ("watching", "promote"): "watching",
     ("watching", "override"): "steady",
     ("watching", "rollback"): "steady",
@@ -53,6 +64,8 @@ _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 def phase(state: DeploymentState, now: float) -> Phase:
     """Watching from a promotion until `watch_until`. Read from the clock, so that no write has to end a watch."""
+    if state.canary is not None:
+        return "canary"
     return "watching" if state.watch_until is not None and now < state.watch_until else "steady"
 
 
@@ -100,6 +113,15 @@ def decide_promotion(
     `agreed`: what the table stands on, and who agreed to that; None where nobody knows, and nobody has to agree.
     """
     reason = checked_reason(command.reason)
+    target = allowed(state, command, table, known, agreed)
+    watch_until = after(state, "automatic_promote" if command.automatic else "promote", now, watch_s)
+    return step_forward(state, command, "promote", reason, target, table, agreed, now, watch_s, watch_until)
+
+
+def allowed(
+    state: DeploymentState, command: Promote, table: GateTable, known: Mapping[str, Target], agreed: Agreed | None
+) -> Target:
+    """Where the challenger answers, if gates and people let it take over. Raises Refused with the table, Unknown."""
     target = candidate(state, command, known)
     if (table.deployment, table.champion, table.challenger) != (state.deployment, state.champion, command.challenger):
         raise Refused(
@@ -113,8 +135,7 @@ def decide_promotion(
     short = None if agreed is None else lacking(agreed, command.actor)
     if short is not None:
         raise Refused(f"version {table.challenger} may not be promoted: {short}", table)
-    watch_until = _after(state, "automatic_promote" if command.automatic else "promote", now, watch_s)
-    return step_forward(state, command, "promote", reason, target, table, agreed, now, watch_s, watch_until)
+    return target
 
 
 def decide_override(
@@ -138,7 +159,7 @@ def decide_override(
         _same_evidence(command, table, agreed)
     elif command.evidence is not None:
         raise Refused(f"there is no evidence on version {command.challenger}: leave it out, or look again")
-    watch_until = _after(state, "override", now, 0.0)
+    watch_until = after(state, "override", now, 0.0)
     return step_forward(state, command, "override", reason, target, table, agreed, now, 0.0, watch_until)
 
 
@@ -162,7 +183,7 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
     without a known address, Invalid.
     """
     reason = checked_reason(command.reason)
-    watch_until = _after(state, "rollback" if command.harm is None else "automatic_rollback", now, 0.0)
+    watch_until = after(state, "rollback" if command.harm is None else "automatic_rollback", now, 0.0)
     if command.harm is not None and command.harm.generation != state.generation:
         raise Refused(f"{state.deployment}: version {state.champion} is not what was judged; there was another step")
     version = command.to if command.to is not None else state.previous
@@ -237,7 +258,7 @@ def diagram() -> str:
     return "\n".join(["stateDiagram-v2", "    [*] --> steady: start", *arrows])
 
 
-def _after(state: DeploymentState, happening: Happening, now: float, watch_s: float) -> float | None:
+def after(state: DeploymentState, happening: Happening, now: float, watch_s: float) -> float | None:
     """`watch_until` of the phase that the table leads to. Raises Refused for what is not in it."""
     led = TRANSITIONS.get((phase(state, now), happening))
     if led is None:

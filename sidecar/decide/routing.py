@@ -18,6 +18,7 @@ from sidecar.decide.routing_table import (
     AccessLog,
     Bounds,
     BreakerPolicy,
+    CanaryRoute,
     Certificate,
     Destination,
     Route,
@@ -118,7 +119,23 @@ def route(deployment: Deployment, state: DeploymentState, settings: Settings, *,
         shadows=shadows(deployment, state, settings, enabled=enabled),
         sticky=(deployment.sticky or "").lower(),
         upgrades=deployment.upgrades,
+        canary=canary_route(deployment, state, settings) if enabled else None,
     )
+
+
+def canary_route(deployment: Deployment, state: DeploymentState, settings: Settings) -> CanaryRoute | None:
+    """What the canary answers now; None where there is none, or where the settings do not name it as it began."""
+    canary = state.canary
+    if canary is None or targets(deployment).get(canary.version) != canary.target:
+        return None
+    policies = {c.version: c for c in deployment.challengers}
+    target = state.champion_target
+    policy = policies.get(state.champion) or Challenger.model_construct(version=state.champion, url=target.url)
+    to = destination(state.champion, target, settings.upstream_tls)
+    copies = msgspec.structs.replace(
+        _shadow(to, policy, settings, enabled=True), fraction=1.0, timeout_s=settings.timeouts.answer_s
+    )
+    return CanaryRoute(canary.version, canary.now.weight, canary.salt, copies)
 
 
 def unserved(deployment: Deployment) -> Route:

@@ -82,6 +82,18 @@ class Shadow(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class CanaryRoute(msgspec.Struct, frozen=True):
+    """One of the shadows that answers a share of the requests, and how the champion gets copies of these.
+
+    `salt` decides, with a request's key, which they are: the same ones as the weight grows.
+    """
+
+    version: str
+    weight: float
+    salt: str
+    champion: Shadow
+
+
 class Route(msgspec.Struct, frozen=True):
     """One deployment's inference route. `prefix` is `match` without its star where it had one.
 
@@ -101,6 +113,7 @@ class Route(msgspec.Struct, frozen=True):
     sticky: str = ""
     upgrades: bool = False
     unserved: bool = False
+    canary: CanaryRoute | None = None
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -156,3 +169,14 @@ def copied(key: bytes, fraction: float) -> bool:
     The key is the request id, or the value of the route's sticky header.
     """
     return fraction >= 1.0 or crc32(key) < fraction * 4_294_967_296.0
+
+
+def canary_point(key: bytes, salt_sum: int) -> int:
+    """Where a request lies among 2³²: below weight · 2³² it is the canary's. `salt_sum` is the salt's CRC-32.
+
+    The sum alone would shift all requests alike, and split them as `copied` does: so it is mixed (MurmurHash3's end).
+    """
+    point = crc32(key, salt_sum)
+    point = ((point ^ (point >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    point = ((point ^ (point >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return point ^ (point >> 16)

@@ -8,6 +8,7 @@ Called by: `control/event_post`, and who has an event to tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ import msgspec
 
 from sidecar.decide.promotion import Plan
 from sidecar.reports import GateTable
-from sidecar.standing import Alarm, Event
+from sidecar.standing import Alarm, Canary, Event, EventType
 
 EVENT_OF_ALARM = {
     "data.broken": "sidecar.data.broken",
@@ -24,7 +25,14 @@ EVENT_OF_ALARM = {
     "outcome.degraded": "sidecar.outcome.degraded",
     "mirror.silent": "sidecar.challenger.unhealthy",
 }
-_EVENT_OF_ACTION = {"promote": "sidecar.promoted", "override": "sidecar.promoted", "rollback": "sidecar.rolledback"}
+_EVENT_OF_ACTION: Mapping[str, EventType] = {
+    "promote": "sidecar.promoted",
+    "override": "sidecar.promoted",
+    "rollback": "sidecar.rolledback",
+    "canary_start": "sidecar.canary.moved",
+    "canary_step": "sidecar.canary.moved",
+    "canary_stop": "sidecar.canary.stopped",
+}
 
 
 def cloud_event(event: Event) -> str:
@@ -46,6 +54,8 @@ def event_of_plan(plan: Plan) -> Event | None:
     event_type, state = _EVENT_OF_ACTION.get(plan.action), plan.state
     if event_type is None:
         return None
+    if plan.at is not None:
+        return _event_of_canary(plan, event_type, plan.at)
     at = state.champion_since
     return Event(
         type=event_type,
@@ -58,6 +68,29 @@ def event_of_plan(plan: Plan) -> Event | None:
             "from": plan.from_version,
             "to": plan.to_version,
             "generation": state.generation,
+            "actor": plan.actor,
+            "reason": plan.reason,
+            "evidence": plan.evidence,
+        },
+    )
+
+
+def _event_of_canary(plan: Plan, event_type: EventType, at: float) -> Event:
+    state, canary = plan.state, plan.state.canary
+    weight = 0.0 if canary is None else canary.now.weight
+    version = plan.from_version if canary is None else canary.version
+    says = f"{plan.actor}: version {version} answers {weight:.4g} of the requests: {plan.reason}"
+    return Event(
+        type=event_type,
+        deployment=state.deployment,
+        at=at,
+        says=says,
+        id=f"{state.deployment}-{state.generation}-{plan.action}-{round(at * 1000):x}",
+        data={
+            "action": plan.action,
+            "champion": state.champion,
+            "canary": version,
+            "weight": weight,
             "actor": plan.actor,
             "reason": plan.reason,
             "evidence": plan.evidence,
@@ -82,6 +115,18 @@ def event_of_alarm(alarm: Alarm, at: float) -> Event:
             "owner": alarm.owner,
             "since": alarm.since,
         },
+    )
+
+
+def event_of_passed_canary(table: GateTable, generation: int, canary: Canary, at: float) -> Event:
+    """A canary has passed its last step; once for each."""
+    return Event(
+        type="sidecar.promotion.ready",
+        deployment=table.deployment,
+        at=at,
+        says=f"version {canary.version} has passed every step as canary",
+        id=f"canary-{table.deployment}-{canary.version}-{generation}-{round(canary.since * 1000):x}",
+        data={"champion": table.champion, "challenger": canary.version, "evidence": table.evidence},
     )
 
 

@@ -21,6 +21,7 @@ from sidecar.standing import AuditCheck, AuditEntry
 # What stands in an entry's details and has its own place in the report.
 _PLACED = ("gates", "verdict", "target", "force", "software", "lineage", "lineage_before", "record", "approvals")
 MOVES = ("start", "promote", "override", "rollback")
+CANARY_STEPS = ("canary_start", "canary_step", "canary_stop")
 
 
 class DecisionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,9 @@ def report_of(
         trail: what the check of the whole trail found just now.
         now: seconds since the epoch.
     """
-    moves = [entry for entry in entries if entry.deployment == deployment and entry.action in MOVES]
+    mine = [entry for entry in entries if entry.deployment == deployment]
+    # Between two champions, steps of a canary move none; who names one may have it told all the same.
+    moves = [entry for entry in mine if entry.action in MOVES or (entry.seq == seq and entry.action in CANARY_STEPS)]
     if not moves:
         raise Unknown(f"the trail tells of no transition of {deployment!r}")
     place = len(moves) - 1 if seq is None else next((at for at, e in enumerate(moves) if e.seq == seq), None)

@@ -11,7 +11,15 @@ from sidecar.decision_report.facts import DecisionReport
 from sidecar.reports import ComparisonReport, Interval, PairedQuality
 
 UNKNOWN = "–"
-VERBS = {"start": "started with", "promote": "promoted to", "override": "overridden to", "rollback": "rolled back to"}
+VERBS = {
+    "start": "started with",
+    "promote": "promoted to",
+    "override": "overridden to",
+    "rollback": "rolled back to",
+    "canary_start": "a canary began, of",
+    "canary_step": "a canary took its next step, of",
+    "canary_stop": "a canary ended, back to",
+}
 # Marks that reorder what a reader sees (Unicode UAX 9), and controls.
 _UNSEEN = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _SHARES = frozenset({"accuracy", "precision", "recall", "specificity", "f1", "auc", "ece"})

@@ -73,6 +73,16 @@ class Challenger:
             breaker.gave_up(breaker.epoch)
         return reason
 
+    def takes_callers(self, now: float) -> bool:
+        """Whether it may be asked for a caller's answer now; what it gets is then taken to have been allowed."""
+        breaker = self.breaker
+        if not self._enabled or not breaker.allows(now):
+            return False
+        if self.inflight >= breaker.window(self._max_inflight):
+            breaker.gave_up(breaker.epoch)
+            return False
+        return True
+
     def begin(self, size: int) -> None:
         """A copy begins."""
         self.inflight += 1

@@ -10,17 +10,19 @@ from __future__ import annotations
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
+from sidecar.proxy.choosing import serve
 from sidecar.proxy.leg import ConnectionUser
+from sidecar.proxy.leg_trace import traceparent
+from sidecar.proxy.repeating import may_send_again
 from sidecar.proxy.request_line import log_request
 from sidecar.proxy.tee import Tee
 from sidecar.wire import refusal
 from sidecar.wire.chunks import LAST_CHUNK, chunk, framed
 from sidecar.wire.refusal import Refusal, write_refusal
-from sidecar.wire.repeat import may_repeat
 from sidecar.wire.reply import reply_to
-from sidecar.wire.trace_context import child_value
 
 if TYPE_CHECKING:
+    from sidecar.proxy.canary import CanaryTry
     from sidecar.proxy.gathering import Gathering
     from sidecar.proxy.known_requests import Asked
     from sidecar.proxy.listener import Caller
@@ -40,6 +42,8 @@ class Journey(ConnectionUser):
         started: when its first byte came, in perf_counter's seconds.
         inside_s: what the sidecar itself took of its time; below zero until that is known.
         why: the reason, if the sidecar answers itself.
+        copied: challengers get it too. `sent_at`: when it was sent whole, in the same seconds, `span_id` of that leg.
+        canary: its try at a canary, if it is one's; `undecided`: that is seen when it is here whole.
     """
 
     def __init__(self, plane: Plane, caller: Caller, asked: Asked, started: float) -> None:
@@ -53,15 +57,17 @@ class Journey(ConnectionUser):
         self._upstream: Upstream | None = None
         self._gathering: Gathering | None = None
         self.trace = asked.trace
-        self._span_id = b""
+        self.span_id = b""
         self.why: Refusal | None = None
         self._begun = False
-        self._copied = False  # challengers get it too
+        self.copied = False
+        self.canary: CanaryTry | None = None
+        self.undecided = False
         self.repeated = False
-        self._sent_at: float = 0.0
+        self.sent_at: float = 0.0
         self.inside_s: float = -1.0
         self._status: int = 0
-        self._answer_begun = False
+        self.answer_begun = False
         self.answer_bytes: int = 0
         self._chunked_answer = False
         self._close = False
@@ -89,11 +95,10 @@ class Journey(ConnectionUser):
             self.refuse(refusal.UPGRADE)
         else:
             self.upgrade = head.upgrade
-            self._copied = route.mirrored and head.method == b"POST" and not head.is_shadow and not head.upgrade
+            self.copied = route.mirrored and head.method == b"POST" and not head.is_shadow and not head.upgrade
             if head.asks_continue and not self.body_ended:
                 self._caller.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if not route.pool.serve(self):
-                self._caller.wait("connect", plane.bounds.connect_s)
+            serve(plane, self._caller, self, route)
 
     # --- 2. the request's body comes in ----------------------------------------------------------------------
 
@@ -107,15 +112,19 @@ class Journey(ConnectionUser):
             self.break_off(refusal.TOO_LARGE)
         elif self._upstream is None:
             tee.wait(part)
-            if tee.unsent_size > UNSENT_BYTES:
+            if self.undecided and tee.missing is not None and self.route is not None:
+                serve(self._plane, self._caller, self, self.route)
+            if tee.unsent_size > UNSENT_BYTES and not self.undecided:
                 self._caller.hold(self._caller.CHAMPION, True)
-        elif not self._answer_begun:  # else nobody reads it any more
+        elif not self.answer_begun:  # else nobody reads it any more
             self._upstream.transport.write(chunk(part) if self.head.chunked else part)
 
     def end_body(self) -> None:
         """The body is complete."""
         self.body_ended = True
-        if self._upstream is not None and not self._answer_begun:
+        if self.undecided and not self._over and self.route is not None:
+            serve(self._plane, self._caller, self, self.route)
+        elif self._upstream is not None and not self.answer_begun:
             if self.head.chunked:
                 self._upstream.transport.write(LAST_CHUNK)
             self._sent()
@@ -124,7 +133,7 @@ class Journey(ConnectionUser):
         """The rest of the body is too long or makes no sense; before its turn, a request waits to be refused."""
         if not self._begun:
             self.why = why
-        elif not self._answer_begun:  # else nobody reads the body any more, and the answer may well be whole
+        elif not self.answer_begun:  # else nobody reads the body any more, and the answer may well be whole
             self.refuse(why)
 
     # --- 3. it goes to the champion --------------------------------------------------------------------------
@@ -138,7 +147,7 @@ class Journey(ConnectionUser):
         self._upstream = upstream
         head, body = self.head, self.tee.take_unsent()
         self._caller.hold(self._caller.CHAMPION, False)  # before the write, which may hold back again
-        start = head.champion_bytes(route.path, route.authority, self.request_id, self._traceparent())
+        start = head.champion_bytes(route.path, route.authority, self.request_id, traceparent(self._plane, self))
         if self.upgrade:
             start = head.asking_upgrade(start)
         if self.body_ended:
@@ -149,32 +158,21 @@ class Journey(ConnectionUser):
             upstream.transport.write(start + (chunk(body) if head.chunked else body))
             self._caller.wait("body", self._plane.bounds.body_s)
 
-    def _traceparent(self) -> bytes:
-        """The span of the champion's leg, if the request belongs to a trace or begins one."""
-        if self.trace is None and self._copied:
-            self.trace = self._plane.begun_trace(self.request_id)
-        if self.trace is None:
-            return b""
-        if not self._copied:
-            return self.trace.value  # a span that nobody tells of would break the caller's trace
-        if not self._span_id:  # else it is sent again
-            self._span_id = self._plane.span_ids.mint()
-        return child_value(self.trace, self._span_id)
-
     def _sent(self) -> None:
         """The whole request is on its way: now, and not before, copies are made."""
         plane, route = self._plane, self.route
-        again = self._sent_at > 0.0
-        self._sent_at = perf_counter()
+        again = self.sent_at > 0.0
+        self.sent_at = perf_counter()
         if self._upstream is not None:
             self._upstream.end_sending()
-        self._caller.wait("answer", plane.answer_s)
-        if route is None or again or not self._copied:
+        canary = self.canary
+        self._caller.wait("answer", canary.answer_s if canary is not None and canary.serves else plane.answer_s)
+        if route is None or again or not self.copied:
             return
-        sent_s = self._sent_at - self.started
+        sent_s = self.sent_at - self.started
         self._gathering = plane.rescue.gather(self, route, time() - sent_s)
         if self._gathering is not None and self.trace is not None:
-            self._gathering.sent(self._span_id, sent_s)
+            self._gathering.sent(self.span_id, sent_s)
 
     def sending_paused(self, paused: bool) -> None:
         """The champion takes the body more slowly than the caller sends it."""
@@ -214,7 +212,7 @@ class Journey(ConnectionUser):
             self._upstream = None  # it serves others already
         else:
             self._caller.wait("between", self._plane.bounds.between_bytes_s)  # before the write, which may block
-        if self._answer_begun:
+        if self.answer_begun:
             self._caller.send(chunk(body) if self._chunked_answer else body)
         else:
             self._begin_answer(head, body, complete)
@@ -225,15 +223,15 @@ class Journey(ConnectionUser):
         if self._chunked_answer:
             self._caller.send(LAST_CHUNK)
         now = perf_counter()
-        if self._sent_at:
-            self.inside_s = now - came_at + self._sent_at - self.started
+        if self.sent_at:
+            self.inside_s = now - came_at + self.sent_at - self.started
             self._plane.tally.overhead(self.inside_s)
         self._finish(head.status, now)
         if gathering is not None:
-            rescue.answered(gathering, head, now - self._sent_at)
+            rescue.answered(gathering, head, now - self.sent_at)
 
     def _begin_answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
-        self._answer_begun = True
+        self.answer_begun = True
         self._status = head.status
         own = self._own_lines()
         if complete and self.body_ended and head.plain and self.head.plain and not self._plane.closing:
@@ -262,32 +260,30 @@ class Journey(ConnectionUser):
         self._upstream = None
         if self._status == 101:
             self._finish(101, perf_counter())  # the champion ended the tunnel
-        elif self._may_repeat(kind, reused, answer_begun):
-            self._repeat()
+        elif may_send_again(self._plane, self, kind, reused, answer_begun):
+            self._plane.tally.repeats += 1
+            self.repeated = True
+            self._send_again(fresh=True)
         else:
             self._fail_gathering(kind)
             self.refuse(refusal.OF_FAILURE[kind])
 
-    def _may_repeat(self, kind: str, reused: bool, answer_begun: bool) -> bool:
-        """Once, on a fresh connection, if the idle one was closed under our hands and the body is still here."""
-        inference = self.route is not None and self.route.mirrored
-        whole = not self.repeated and self.tee.missing is None
-        return (
-            whole
-            and may_repeat(kind, reused, answer_begun, self.head.method, inference)
-            and self._plane.repeats.spend()
-        )
+    def go_to_champion(self, route: ServedRoute, done: bool) -> None:
+        """The canary gave no usable answer, and nothing of one went out. `done`: its connection is none of ours."""
+        self._leave_upstream(done)
+        self.route = route
+        self._send_again(fresh=False)
 
-    def _repeat(self) -> None:
-        self._plane.tally.repeats += 1
-        self.repeated = True
+    def _send_again(self, *, fresh: bool) -> None:
         self.tee.send_again()
         self._caller.wait("connect", self._plane.bounds.connect_s)
         if self.route is not None:
-            self.route.pool.serve(self, True)
+            self.route.pool.serve(self, fresh)
 
     def expire(self, stage: str) -> None:
         """A deadline passed at this stage."""
+        if self.canary is not None and self.canary.expire(stage):
+            return
         self._leave_upstream()
         if stage == "tunnel":
             self._finish(101, perf_counter())
@@ -306,7 +302,7 @@ class Journey(ConnectionUser):
             return
         self._leave_upstream()
         self.why = why
-        if self._answer_begun:
+        if self.answer_begun:
             self._finish(self._status, perf_counter(), cut=True)
             return
         self._plane.tally.refused(why.reason)
@@ -323,14 +319,17 @@ class Journey(ConnectionUser):
             self._plane.rescue.unanswered(self._gathering, None, 0.0)
         self._finish(499 if self._status != 101 else 101, perf_counter())
 
-    def _leave_upstream(self) -> None:
-        if self._upstream is not None:
+    def _leave_upstream(self, done: bool = False) -> None:
+        if self._upstream is not None and not done:
             self._upstream.abandon()
-            self._upstream = None
+        self._upstream = None
 
     def _fail_gathering(self, kind: str) -> None:
+        latency_s = perf_counter() - self.sent_at
+        if self.canary is not None and self.canary.serves:
+            self.canary.cut(kind, latency_s)
         if self._gathering is not None:
-            self._plane.rescue.unanswered(self._gathering, kind, perf_counter() - self._sent_at)
+            self._plane.rescue.unanswered(self._gathering, kind, latency_s)
             self._gathering = None
 
     def forget(self) -> None:
@@ -342,6 +341,8 @@ class Journey(ConnectionUser):
         self._over = True
         self.tee.drop()
         plane, route = self._plane, self.route
+        if self.canary is not None:
+            self.canary.finish(well=status not in (101, 499) and not cut and self.why is None)
         plane.tally.inflight -= 1
         plane.ended(route, self.head.is_shadow, status, now - self.started)
         if plane.access_log is not None and plane.access_log.wants(self.request_id):

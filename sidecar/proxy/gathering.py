@@ -15,6 +15,7 @@ from sidecar.wire.request_head import RequestHead
 from sidecar.wire.trace_context import TraceContext
 
 if TYPE_CHECKING:
+    from sidecar.proxy.canary import CanaryTry
     from sidecar.proxy.plane import Plane
     from sidecar.proxy.served_route import ServedRoute
 
@@ -34,6 +35,7 @@ class Gathering:
 
     Attributes:
         trace: the trace that the request belongs to, if any.
+        canary: who was asked before the champion, if anybody.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class Gathering:
         "_span_id",
         "at",
         "body",
+        "canary",
         "head",
         "request_id",
         "route",
@@ -64,7 +67,9 @@ class Gathering:
         at: float,
         body: bytes,
         trace: TraceContext | None,
+        canary: CanaryTry | None = None,
     ) -> None:
+        self.canary = canary
         self._plane = plane
         self._held: int = len(body)
         self._pending: int = 1
@@ -104,20 +109,27 @@ class Gathering:
         """The champion's answer is complete."""
         parts = self._champion_parts
         answer = answer_of(head, parts[0] if len(parts) == 1 else b"".join(parts))
-        self._champion = self._champion_leg(answer, error_of(head.status), latency_s)
-        self._ended()
+        self._served(answer, error_of(head.status), latency_s)
 
     def champion_failed(self, kind: str, latency_s: float) -> None:
         """The champion gave no answer, or no whole one."""
-        self._champion = self._champion_leg(None, kind, latency_s)
-        self._ended()
+        self._served(None, kind, latency_s)
 
     def caller_left(self) -> None:
         """The caller went away and took the champion's leg with it: there is nothing to compare with."""
         self._ended()
 
-    def _champion_leg(self, answer: Answer | None, error: str | None, latency_s: float) -> Leg:
-        return Leg(self.route.champion_version, answer, error, None, latency_s, self._span_id.decode())
+    def _served(self, answer: Answer | None, error: str | None, latency_s: float) -> None:
+        """The leg that the caller waits for has ended: the champion's, or a canary's, of which it now gets a copy."""
+        canary, span_id = self.canary, self._span_id.decode()
+        if canary is None or not canary.serves:
+            self._champion = Leg(self.route.champion_version, answer, error, None, latency_s, span_id)
+        else:
+            self._shadows.append(Leg(canary.canary.challenger.version, answer, error, None, latency_s, span_id))
+            dropped = self._plane.mirror.copy(self, canary.canary.champion)
+            if dropped is not None:
+                self._champion = Leg(self.route.champion_version, None, None, dropped, 0.0)
+        self._ended()
 
     # --- the copies' legs ------------------------------------------------------------------------------------
 
@@ -140,7 +152,10 @@ class Gathering:
 
     def shadow_ended(self, leg: Leg) -> None:
         """A copy's leg is over."""
-        self._shadows.append(leg)
+        if self.canary is not None and leg.version == self.route.champion_version:
+            self._champion = leg
+        else:
+            self._shadows.append(leg)
         self._ended()
 
     # --- its end ---------------------------------------------------------------------------------------------
@@ -169,7 +184,13 @@ class Gathering:
             self._offer(self._champion)
 
     def _offer(self, champion: Leg) -> None:
-        head = self.head
+        head, canary = self.head, self.canary
+        asked_first = ""
+        if canary is not None:
+            if canary.leg is not None and not canary.serves:
+                self._shadows.append(canary.leg)
+            if canary.serves or canary.leg is not None:
+                asked_first = canary.canary.challenger.version
         self._plane.offer(
             Exchange(
                 self.request_id.decode("latin-1"),
@@ -185,6 +206,7 @@ class Gathering:
                 tuple(self._shadows),
                 self._trace(),
                 head.json_bytes,
+                asked_first,
             )
         )
 

@@ -17,6 +17,7 @@ from sidecar.wire.request_head import RequestHead
 from sidecar.wire.trace_context import TraceContext
 
 if TYPE_CHECKING:
+    from sidecar.proxy.canary import CanaryTry
     from sidecar.proxy.challenger import Challenger
     from sidecar.proxy.plane import Plane
     from sidecar.proxy.rescue import Rescue
@@ -68,32 +69,44 @@ class Mirror:
         at: float,
         tee: Tee,
         trace: TraceContext | None,
+        canary: CanaryTry | None = None,
     ) -> Gathering | None:
-        """Opens the exchange of a request that was sent whole, and sends its copies. `at` as in records.Exchange."""
+        """Opens the exchange of a request that was sent whole, and sends its copies. `at` as in records.Exchange.
+
+        `canary`: it was asked first, and gets no copy.
+        """
         plane = self._plane
+        if canary is not None:
+            route = canary.canary.main
         reason = tee.missing or self._why_nothing()
         if reason is not None:
             plane.tally.capture_dropped[reason] += 1
-            for challenger in self._due(route, head, request_id):
+            for challenger in self._due(route, head, request_id, canary):
                 challenger.counts.dropped[reason] += 1
+            if canary is not None:
+                canary.canary.champion.counts.dropped[reason] += 1
             return None
-        gathering = Gathering(plane, route, head, request_id, at, tee.hand_over(), trace)
+        gathering = Gathering(plane, route, head, request_id, at, tee.hand_over(), trace, canary)
         try:
-            due = self._due(route, head, request_id)
+            due = self._due(route, head, request_id, canary)
             sign = route.tensors if due else None
             stateful = sign is not None and sign in head.path and one_server_only(gathering.body, head.json_bytes)
             for challenger in due:
                 if stateful:
                     challenger.counts.dropped["stateful"] += 1
                 else:
-                    self._copy(gathering, challenger)
+                    self.copy(gathering, challenger)
         except BaseException:
             gathering.forget()  # nobody else knows of it, so nobody would give back what it holds
             raise
         return gathering
 
-    def _due(self, route: ServedRoute, head: RequestHead, request_id: bytes) -> list[Challenger]:
-        """The challengers whose fraction this request falls into."""
+    def _due(
+        self, route: ServedRoute, head: RequestHead, request_id: bytes, canary: CanaryTry | None
+    ) -> list[Challenger]:
+        """The challengers whose fraction this request falls into, but for a canary that was asked for the answer."""
+        if canary is not None:
+            route = canary.canary.own
         if route.all_copied:
             return route.challengers
         key = request_id
@@ -112,19 +125,21 @@ class Mirror:
             return "overload"
         return "bytes_full" if self.held_bytes > plane.mirror_bytes else None  # since the table was swapped
 
-    def _copy(self, gathering: Gathering, challenger: Challenger) -> None:
+    def copy(self, gathering: Gathering, challenger: Challenger) -> str | None:
+        """Sends one copy; the reason, counted, where none is sent."""
         plane = self._plane
         size = len(gathering.body)
         now = plane.now()
         reason = "overload" if plane.sacrifices.shadow else challenger.why_not(now, size)
         if reason is not None:
             challenger.counts.dropped[reason] += 1
-            return
+            return reason
         leg = ShadowLeg(self, gathering, challenger, now)
         challenger.begin(size)
         self.legs.add(leg)
         gathering.expect_shadow()
         challenger.pool.serve(leg)
+        return None
 
     def tick(self, now: float) -> None:
         """Ends the legs whose time is over."""

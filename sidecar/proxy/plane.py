@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from sidecar.decide.pressure import Sacrifices
 from sidecar.decide.router import Router
-from sidecar.decide.routing_table import Bounds, Destination, Route, RoutingTable, Shadow, Trust, copied
+from sidecar.decide.routing_table import Bounds, CanaryRoute, Destination, Route, RoutingTable, Shadow, Trust, copied
 from sidecar.proxy.access_log import AccessLog
+from sidecar.proxy.canary import Canary
 from sidecar.proxy.challenger import Challenger
 from sidecar.proxy.known_requests import KnownRequests
 from sidecar.proxy.mirror import Mirror
@@ -122,19 +123,43 @@ class Plane:
     def _served(
         self, route: Route, kept: dict[PoolKey, Pool], before: dict[tuple[str, Destination], Challenger]
     ) -> ServedRoute:
-        champion = route.champion
+        challengers = [self._challenger(route, shadow, kept, before) for shadow in route.shadows]
+        served = self._served_by(route, route.champion, challengers, kept)
+        if route.canary is not None:
+            self._set_canary(route, route.canary, served, kept, before)
+        return served
+
+    def _served_by(
+        self, route: Route, champion: Destination, challengers: list[Challenger], kept: dict[PoolKey, Pool]
+    ) -> ServedRoute:
         return ServedRoute(
             route.deployment,
             route.generation,
             champion,
             self._pool("", champion, kept),
-            [self._challenger(route, shadow, kept, before) for shadow in route.shadows],
+            challengers,
             self.tally.requests(route.deployment, champion.version),
             route.sticky,
             route.upgrades,
             route.unserved,
             {"oip": b"", "auto": b"/v2/"}.get(route.protocol),
         )
+
+    def _set_canary(
+        self,
+        route: Route,
+        canary: CanaryRoute,
+        served: ServedRoute,
+        kept: dict[PoolKey, Pool],
+        before: dict[tuple[str, Destination], Challenger],
+    ) -> None:
+        """A second way to serve the route: by one of its challengers, with the champion's copies beside the others'."""
+        for challenger, shadow in zip(served.challengers, route.shadows, strict=True):
+            if shadow.to.version == canary.version:
+                others = [each for each in served.challengers if each is not challenger]
+                own = self._served_by(route, shadow.to, others, kept)
+                champion = self._challenger(route, canary.champion, kept, before, canary.version)
+                served.canary = Canary(served, own, challenger, champion, canary.weight, canary.salt)
 
     def _served_upstream(self, table: RoutingTable, kept: dict[PoolKey, Pool]) -> ServedRoute | None:
         to = table.upstream
@@ -148,10 +173,15 @@ class Plane:
         shadow: Shadow,
         kept: dict[PoolKey, Pool],
         before: dict[tuple[str, Destination], Challenger],
+        beside: str = "",
     ) -> Challenger:
-        """A challenger's own connections: whatever it does to them, no caller's request waits for one."""
+        """A challenger's own connections: whatever it does to them, no caller's request waits for one.
+
+        `beside`: who answers where the champion does not.
+        """
         pool = self._pool(f"{route.deployment} {shadow.to.version}", shadow.to, kept)
-        counts = self.tally.copies(route.deployment, route.generation, route.champion.version, shadow.to.version)
+        served = beside or route.champion.version
+        counts = self.tally.copies(route.deployment, route.generation, served, shadow.to.version)
         key = (route.deployment, shadow.to)
         challenger = before.get(key)
         if challenger is None:

@@ -31,7 +31,9 @@ class Rescue:
     def gather(self, journey: Journey, route: ServedRoute, at: float) -> Gathering | None:
         """Opens an exchange and sends its copies; see Mirror.gather."""
         try:
-            return self._plane.mirror.gather(route, journey.head, journey.request_id, at, journey.tee, journey.trace)
+            return self._plane.mirror.gather(
+                route, journey.head, journey.request_id, at, journey.tee, journey.trace, journey.canary
+            )
         except Exception as fault:  # noqa: BLE001  that is what this place is for
             self._failed(None, fault)
             return None

@@ -5,10 +5,15 @@ Everything that would otherwise be looked up for each request is resolved here o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sidecar.decide.routing_table import Destination
 from sidecar.proxy.challenger import Challenger
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tally import RequestCount
+
+if TYPE_CHECKING:
+    from sidecar.proxy.canary import Canary
 
 
 class ServedRoute:
@@ -21,6 +26,7 @@ class ServedRoute:
             server's; None where none is.
         challengers: of this route; `all_copied` is True when each takes every request.
         own_lines: header lines of an answer, after the request's id.
+        canary: who answers a share of the requests, if anybody.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class ServedRoute:
         self.upgrades: bool = upgrades
         self.unserved: bool = unserved
         self.tensors: bytes | None = tensors
+        self.canary: Canary | None = None
         self._requests = requests
         self.own_lines: bytes = b""
         if deployment and not unserved:

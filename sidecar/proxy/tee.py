@@ -60,6 +60,13 @@ class Tee:
         self.unsent_size = 0
         return unsent[0] if len(unsent) == 1 else b"".join(unsent)
 
+    def whole(self) -> bytes:
+        """The kept body as one object; it stays kept."""
+        parts = self._parts
+        if len(parts) != 1:
+            parts = self._parts = [b"".join(parts)]
+        return parts[0]
+
     def send_again(self) -> None:
         """The kept body waits once more."""
         self._unsent = list(self._parts)
@@ -67,11 +74,8 @@ class Tee:
 
     def hand_over(self) -> bytes:
         """The whole body as one object; whoever keeps it counts it from now on."""
-        parts = self._parts
-        if len(parts) != 1:
-            parts = self._parts = [b"".join(parts)]
         self.drop()
-        return parts[0]
+        return self.whole()
 
     def drop(self) -> None:
         """Its bytes are counted no more."""

@@ -30,7 +30,7 @@ from sidecar.telemetry.counts import Durations, RequestKey, Totals
 from sidecar.telemetry.drift_metrics import DriftFacts, drift_families
 from sidecar.telemetry.quality_metrics import QualityFacts, quality_families
 
-_TRANSITIONS = ("promote", "override", "rollback")
+_TRANSITIONS = ("promote", "override", "rollback", "canary_start", "canary_step", "canary_stop")
 _SEVERITIES = ("info", "warning", "critical")
 _REASONS = ("encoding", "json", "shape", "protocol", "too_large", "shared_memory", "path")  # payload.undecodable.Reason
 _UNREAD = (*_REASONS, *(f"answer_{reason}" for reason in _REASONS))
@@ -45,6 +45,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         agreement: challenger -> share of pairs that agree, None while unknown.
         transitions: action -> how many.
+        canary: the version that answers a share of the requests, and that share; None without one.
         outcomes: what became of outcomes so far.
         registry: whether it answers, and whether the champion's alias is elsewhere there.
         undecodable: reason -> bodies that could not be read; an answer's reasons begin with `answer_`.
@@ -65,6 +66,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     undecodable: Mapping[str, int] = {}
     alarms: tuple[Alarm, ...] = ()
     quality: QualityFacts | None = None
+    canary: tuple[str, float] | None = None
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -210,6 +212,9 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
         "sidecar_registry_age_seconds", "Since the registry last confirmed what is known.", labels=("deployment",)
     )
     alarms = GaugeMetricFamily("sidecar_alarms", "Open alarms.", labels=("deployment", "severity"))
+    weight = GaugeMetricFamily(
+        "sidecar_canary_weight", "Share of the requests that a canary answers.", labels=("deployment", "challenger")
+    )
     for each in deployments:
         name = each.deployment
         rows.add_metric((name,), each.rows_sampled)
@@ -220,6 +225,7 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
         age.add_metric((name,), _number(each.registry.age_s))
         for challenger in each.challengers:
             agreement.add_metric((name, challenger), _number(each.agreement.get(challenger)))
+            weight.add_metric((name, challenger), dict([each.canary] if each.canary else ()).get(challenger, 0.0))
         for table in each.gates:
             for verdict in table.gates:
                 if verdict.verdict in _GATE_VALUES:  # a gate that is off has no value
@@ -229,7 +235,7 @@ def _standing(deployments: Sequence[DeploymentFacts]) -> Iterator[Metric]:
         for severity in _SEVERITIES:
             here = sum(alarm.ended is None and alarm.severity == severity for alarm in each.alarms)
             alarms.add_metric((name, severity), here)
-    yield from (rows, agreement, gate, champion, generation, transitions, diverged, reachable, age, alarms)
+    yield from (rows, agreement, gate, champion, generation, transitions, diverged, reachable, age, alarms, weight)
 
 
 def _control(facts: Facts) -> Iterator[Metric]:

@@ -135,7 +135,7 @@ class SpanExporter:
             if leg.dropped is not None:
                 told = {"sidecar.version": leg.version, "sidecar.dropped": leg.dropped}
                 request.add_event("sidecar.copy_dropped", told, _ns(sent_at))
-        self._end(request, sent_at + exchange.champion.latency_s)
+        self._end(request, sent_at + exchange.served.latency_s)
 
     def _room(self, at: float, spans: int) -> bool:
         if at >= self._second + 1:
@@ -151,7 +151,7 @@ class SpanExporter:
 
     def _request(self, exchange: Exchange, trace: Trace) -> Span:
         """The span around everything: what the caller saw of it, as far as the champion's leg tells."""
-        champion = exchange.champion
+        champion = exchange.served
         attributes: dict[str, str | int] = {
             "http.request.method": METHOD,
             "url.scheme": self._scheme,
@@ -181,7 +181,7 @@ class SpanExporter:
             "http.request.method": METHOD,
             "sidecar.deployment": exchange.deployment,
             "sidecar.version": leg.version,
-            "sidecar.leg": "champion" if leg is exchange.champion else "shadow",
+            "sidecar.leg": "champion" if leg is exchange.served else "shadow",
             **_answered(leg),
             **dict(self._destination(exchange, leg)),
         }

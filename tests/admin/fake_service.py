@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone, PlanShown
+from sidecar.canary import CanaryStatus, CanaryStep
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.records import LoggedHalf, OfflineRow, Outcome
 from sidecar.reports import (
@@ -232,6 +233,36 @@ class FakeService:
         self._against(challenger)
         self.calls.append((call, {"challenger": challenger, **rest}))
         return ApprovalDone(deployment=name, challenger=challenger, done=done, people=("bob",), needed=2, audit_seq=10)
+
+    def canary(self, name: str) -> CanaryStatus:
+        self._named(name)
+        return CanaryStatus(
+            version=self.challenger,
+            weight=0.05,
+            step=1,
+            steps=(CanaryStep(0.05, 3600.0, 500), CanaryStep(0.5, 3600.0, 500)),
+            since=NOW - 60,
+            step_since=NOW - 60,
+            verdict=self.verdict,
+            gates=table(self.champion, self.challenger, self.verdict).gates,
+            waits=f"step 1 of 2{self.text}",
+        )
+
+    async def start_canary(self, name: str, challenger: str, **rest: Any) -> Transition:
+        self._named(name)
+        self._against(challenger)
+        self.calls.append(("start_canary", {"challenger": challenger, **rest}))
+        return self._step(name, self.champion, challenger, weight=0.05, dry_run=rest["dry_run"])
+
+    async def stop_canary(self, name: str, version: str | None, **rest: Any) -> Transition:
+        self._named(name)
+        self.calls.append(("stop_canary", {"version": version, **rest}))
+        return self._step(name, self.challenger, self.champion, weight=0.0)
+
+    def _step(self, name: str, former: str, to: str, **rest: Any) -> Transition:
+        return Transition(
+            deployment=name, from_version=former, to_version=to, generation=1, audit_seq=7, evidence=None, **rest
+        )
 
     async def hold(self, name: str, version: str, *, held: bool, actor: str, reason: str) -> HoldDone:
         self._named(name)

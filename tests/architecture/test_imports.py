@@ -13,7 +13,7 @@ FOUNDATION = frozenset(
     {
         "records", "reports", "version_reports", "address", "errors", "standing", "recorded", "json_path",
         "config", "config_values", "config_versions", "config_gates", "config_registry", "config_events",
-        "config_comparison", "config_admin", "config_promotion", "config_tls", "agreed",
+        "config_comparison", "config_admin", "config_promotion", "config_tls", "agreed", "canary",
         "",
     }
 )  # fmt: skip
@@ -72,6 +72,7 @@ PURE = frozenset(
         "standing",
         "recorded",
         "agreed",
+        "canary",
         "errors",
         "address",
         "json_path",

@@ -191,3 +191,43 @@ def test_a_version_is_held_and_released(fraud: Any, sidecar: Run, command: str, 
 
     assert (result.exit_code, result.stdout) == (0, f"fraud: version 4 {done} (audit 15)\n")
     assert fraud.calls[0].body == {"version": "4", "held": held, "reason": "not before May"}
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "answer", "says"),
+    [
+        ((), {}, {"weight": 0.05, "audit_seq": 15}, "fraud: version 4 answers 0.05 of the requests (audit 15)\n"),
+        (
+            ("--dry-run",),
+            {"dry_run": True},
+            {"weight": 0.05, "audit_seq": None, "dry_run": True},
+            "fraud: version 4 would answer 0.05 of the requests (nothing was changed)\n",
+        ),
+        (
+            ("--abort",),
+            {"abort": True},
+            {"weight": 0.0, "audit_seq": None, "unrecorded": "free the disk"},
+            "fraud: version 4 answers 0 of the requests (not recorded yet)\n",
+        ),
+    ],
+)
+def test_a_canary_begins_and_is_taken_back(
+    fraud: Any, sidecar: Run, options: tuple[str, ...], body: dict[str, Any], answer: dict[str, Any], says: str
+) -> None:
+    done = {"deployment": "fraud", "from": "3", "to": "4", "generation": 1, "evidence": None} | answer
+    fraud.answer("/v1/deployments/fraud/canary", done)
+
+    result = sidecar("canary", "fraud", "4", "--reason", "a few first", *options)
+
+    assert (result.exit_code, result.stdout) == (0, says)
+    assert fraud.calls[0].body == {"challenger": "4", "reason": "a few first"} | body
+    assert ("free the disk" in result.stderr) == ("unrecorded" in answer)
+
+
+def test_a_refused_canary_exits_with_1_and_shows_the_gates(fraud: Any, sidecar: Run) -> None:
+    fraud.problem("/v1/deployments/fraud/canary", 409, "Gate pairs fails.", gates=GATES)
+
+    result = sidecar("canary", "fraud", "4", "--reason", "a few first")
+
+    assert (result.exit_code, result.stderr) == (1, "Gate pairs fails.\n")
+    assert "pairs" in result.stdout

@@ -3,13 +3,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sidecar.control import stored_state
 from sidecar.control.store import StoreError, verify_state_dir
 from sidecar.control.trail import check_trail, read_head, write_head
 from sidecar.decide.audit_chain import EMPTY, Head, seal
 from sidecar.recorded import SignedHead
 from tests.control.store_samples import deed, folder_with, opened, run_sql, state, step
+from tests.decide.decide_samples import CANARY
 
 
 async def test_a_folder_is_verified_with_and_without_a_running_sidecar(tmp_path: Path) -> None:
@@ -93,3 +96,24 @@ def test_acknowledgements_are_no_transitions() -> None:
     first = seal(EMPTY, deed("1", action="start"))
     second = seal(Head(1, first.hash), deed(None, action="acknowledge"))
     assert check_trail([first, second], [state(1, "1")], {}, SignedHead(seq=2, hash=second.hash), 0).ok
+
+
+async def test_a_stored_canary_is_held_against_the_trail(tmp_path: Path) -> None:
+    """A share of the requests that nobody has decided on, or one that was made to vanish, is found."""
+    stood = msgspec.structs.replace(state(1, "3"), canary=None)
+    asked = msgspec.structs.replace(stood, canary=msgspec.structs.replace(CANARY, step=1))
+    begun = msgspec.structs.replace(stood, canary=CANARY)
+    told = ('{"canary":{"step":1}}', '{"canary":{"step":2}}')
+    async with opened(tmp_path) as store:
+        await store.transition(stood, expected_generation=0, deed=deed("3", action="start"))
+        await store.transition(begun, expected_generation=1, deed=deed("4", action="canary_start", details=told[0]))
+        await store.transition(asked, expected_generation=1, deed=deed("4", action="canary_step", details=told[1]))
+    assert verify_state_dir(tmp_path).ok
+    for other in (stood, begun):
+        row = stored_state.to_row(other)
+        run_sql(tmp_path, f"UPDATE state SET document = '{row['document']}', digest = '{row['digest']}'")
+        assert "the trail has version 4 as canary at step 2" in str(verify_state_dir(tmp_path).fault)
+    async with opened(tmp_path) as store:
+        stop = deed("3", action="canary_stop", from_version="4")
+        await store.transition(stood, expected_generation=1, deed=stop)
+    assert verify_state_dir(tmp_path).ok

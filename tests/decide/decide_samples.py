@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.canary import CanaryStep
 from sidecar.decide.evidence import Evidence
 from sidecar.reports import (
     ComparisonReport,
@@ -17,7 +18,7 @@ from sidecar.reports import (
     Quantiles,
     VersionQuality,
 )
-from sidecar.standing import Alarm, DeploymentState, Target
+from sidecar.standing import Alarm, Canary, DeploymentState, Target
 
 NOW = 1_700_000_000.0
 WEEK_S = 7 * 86_400.0
@@ -118,6 +119,16 @@ def alarm(**changes: Any) -> Alarm:
 
 
 KNOWN = {version: Target(f"http://127.0.0.1:80{version}0") for version in ("2", "3", "4")}
+
+
+CANARY = Canary(
+    version="4",
+    target=KNOWN["4"],
+    steps=(CanaryStep(0.05, 600.0, 300), CanaryStep(0.5, 600.0, 300)),
+    since=NOW - 60,
+    step_since=NOW - 60,
+    salt="fraud\n4\n5",
+)
 
 
 def state(**changes: Any) -> DeploymentState:

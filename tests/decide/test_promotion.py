@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sidecar import __version__
+from sidecar.decide.canary import decide_canary, decide_step, decide_stop
 from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import (
     TRANSITIONS,
@@ -25,7 +26,7 @@ from sidecar.decide.promotion import (
 from sidecar.errors import Invalid, Refused, SidecarError, Unknown
 from sidecar.reports import GateVerdict
 from sidecar.standing import DeploymentState, Target
-from tests.decide.decide_samples import KNOWN, NOW, state, table
+from tests.decide.decide_samples import CANARY, KNOWN, NOW, state, table
 
 HARM = Harm(
     champion="3", generation=5, test="errors", says="it alone fails", new_only=9, former_only=0, same=91, margin=0.001,
@@ -194,7 +195,14 @@ def test_a_watch_ends_by_the_clock(watch_until: float | None, expected: str) -> 
 @pytest.mark.parametrize(("before", "happening"), [key for key in TRANSITIONS if key[1] != "watch_ended"])
 def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening: str) -> None:
     stored = state(watch_until=NOW + 10 if before == "watching" else None)
+    if before == "canary":
+        stored = state(canary=CANARY)
     plan = {
+        "canary_start": lambda: decide_canary(
+            stored, Promote("4", "ann", "a few first"), table(), KNOWN, CANARY.steps, now=NOW
+        ),
+        "canary_step": lambda: decide_step(stored, CANARY, table(), "sidecar", "every gate passes", NOW),
+        "canary_stop": lambda: decide_stop(stored, None, "ann", "not as good", NOW),
         "promote": lambda: promote(stored),
         "automatic_promote": lambda: promote(stored, automatic=True),
         "override": lambda: override(stored),
@@ -202,14 +210,24 @@ def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening
         "automatic_rollback": lambda: back(stored, harm=HARM),
     }[happening]()
     assert phase(plan.state, NOW) == TRANSITIONS[before, happening]  # type: ignore[index]  # parametrised
+    if happening.startswith("canary"):
+        same = msgspec.structs.replace(stored, canary=None, watch_until=None)
+        assert msgspec.structs.replace(plan.state, canary=None) == same
+        return
+    assert plan.state.canary is None
     assert plan.state.generation == stored.generation + 1
     assert plan.state.champion != stored.champion == plan.state.previous
 
 
-@pytest.mark.parametrize(("before", "happening"), [("watching", "automatic_promote"), ("steady", "automatic_rollback")])
+@pytest.mark.parametrize(
+    ("before", "happening"),
+    [("watching", "automatic_promote"), ("steady", "automatic_rollback"), ("canary", "automatic_rollback")],
+)
 def test_what_is_not_in_the_table_is_refused(before: str, happening: str) -> None:
     assert (before, happening) not in TRANSITIONS
-    stored = state(watch_until=NOW + 10 if before == "watching" else None)
+    stored = state(
+        watch_until=NOW + 10 if before == "watching" else None, canary=CANARY if before == "canary" else None
+    )
     with pytest.raises(Refused, match=f"is {before}"):
         promote(stored, automatic=True) if happening == "automatic_promote" else back(stored, harm=HARM)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from sidecar.canary import CanaryStep
 from sidecar.config_promotion import Flaps, Promotion
 from sidecar.decide.audit_chain import EMPTY, Deed, Head, seal
 from sidecar.decide.automation import Past, waits
+from sidecar.decide.canary import decide_canary, decide_step, decide_stop
 from sidecar.decide.harm import Harm
 from sidecar.decide.history import champion_at, champion_spans
 from sidecar.decide.promotion import (
@@ -32,6 +35,7 @@ VERSIONS = [str(number) for number in range(1, 7)]
 KNOWN = {version: Target(f"http://127.0.0.1:90{version}0") for version in VERSIONS}
 WATCH_S = 100.0
 AUTO = Promotion(mode="auto", dwell_s=0.0, flaps=Flaps(most=2, within_s=1_000.0))
+STEPS = tuple(CanaryStep(weight, 0.0, 1) for weight in (0.1, 0.3, 0.6))
 versions = st.sampled_from(VERSIONS)
 people = st.sampled_from(["ann", "bob"])
 
@@ -51,6 +55,8 @@ class Machine(RuleBasedStateMachine):
         self.machine_moves: list[float] = []
         # Versions that the machine may not touch: it was champion, or a person said so.
         self.closed: set[str] = set()
+        # Who answers which share beside the champion.
+        self.canary: tuple[str, int] | None = None
         self.take(plan)
 
     def take(self, plan: Plan) -> None:
@@ -60,6 +66,7 @@ class Machine(RuleBasedStateMachine):
         self.state = plan.state
         self.note(plan.action, plan.actor, plan.from_version, plan.to_version, plan.details)
         self.champions.append(plan.to_version)
+        self.canary = None
         self.closed |= {plan.to_version} | ({plan.from_version} if plan.action == "rollback" else set())
 
     def note(self, action: str, actor: str, former: str | None, to: str, details: str = "{}") -> None:
@@ -69,6 +76,54 @@ class Machine(RuleBasedStateMachine):
             reason="because", evidence=None, details=details,
         )  # fmt: skip
         self.trail.append(seal(head, deed))
+
+    def change_canary(self, plan: Plan, canary: tuple[str, int] | None) -> None:
+        assert plan.expected_generation == self.state.generation
+        self.state, self.canary = plan.state, canary
+        self.note(plan.action, plan.actor, plan.from_version, plan.to_version, plan.details)
+
+    @rule(version=versions, actor=people | st.just(MACHINE), verdict=st.sampled_from(["pass", "fail", "insufficient"]))
+    def somebody_begins_a_canary(self, version: str, actor: str, verdict: Any) -> None:
+        judged = table(champion=self.state.champion, challenger=version, verdict=verdict)
+        allowed = version != self.champions[-1] and verdict == "pass" and not self.canary and not self.watching
+        try:
+            plan = decide_canary(self.state, Promote(version, actor, "a few first"), judged, KNOWN, STEPS, now=self.now)
+        except Refused:
+            assert not allowed
+            return
+        assert allowed
+        self.change_canary(plan, (version, 0))
+
+    @rule(verdict=st.sampled_from(["pass", "fail", "insufficient"]), late=st.booleans())
+    def the_machine_wants_the_next_step(self, verdict: Any, late: bool) -> None:
+        """`late`: what it has judged is another canary by now."""
+        seen = self.state.canary
+        if seen is None or self.canary is None:
+            assert seen is None
+            assert self.canary is None
+            return
+        judged = table(champion=self.state.champion, challenger=seen.version, verdict=verdict)
+        expected = msgspec.structs.replace(seen, step_since=seen.step_since - 1.0) if late else seen
+        version, step = self.canary
+        allowed = verdict == "pass" and not late and step + 1 < len(STEPS)
+        try:
+            plan = decide_step(self.state, expected, judged, MACHINE, "every gate passes", self.now)
+        except Refused:
+            assert not allowed
+            return
+        assert allowed
+        self.change_canary(plan, (version, step + 1))
+
+    @rule(version=st.none() | versions, actor=people | st.just(MACHINE))
+    def somebody_stops_the_canary(self, version: str | None, actor: str) -> None:
+        try:
+            plan = decide_stop(self.state, version, actor, "not as good", self.now)
+        except Refused:
+            assert self.canary is None or version not in (None, self.canary[0])
+            return
+        assert self.canary is not None
+        self.closed.add(self.canary[0])
+        self.change_canary(plan, None)
 
     @property
     def watching(self) -> bool:
@@ -128,7 +183,7 @@ class Machine(RuleBasedStateMachine):
         try:
             plan = decide_promotion(self.state, command, judged, KNOWN, now=self.now, watch_s=WATCH_S)
         except Refused:
-            assert self.watching
+            assert self.watching or version == self.champions[-1]
             return
         assert not self.watching
         self.take(plan)
@@ -172,7 +227,11 @@ class Machine(RuleBasedStateMachine):
             return
         assert self.state.champion == self.champions[-1]
         assert self.state.generation == len(self.champions)
-        assert phase(self.state, self.now) == ("watching" if self.watching else "steady")
+        expected = "canary" if self.canary else "watching" if self.watching else "steady"
+        assert phase(self.state, self.now) == expected
+        seen = self.state.canary
+        assert self.canary == (None if seen is None else (seen.version, seen.step))
+        assert seen is None or (seen.version != self.state.champion and seen.target == KNOWN[seen.version])
         assert self.state.champion_target == KNOWN[self.state.champion]
         now = champion_at(champion_spans(self.trail, "fraud"), self.now)
         assert now is not None

@@ -1,0 +1,138 @@
+"""The verbs about a canary: begin one, give it its next share, take all requests back to the champion.
+
+Keeps: they are carried out as every other step is: in turn, probed, state and audit entry at once, then published; the
+end of one is done whatever the disk says, as a rollback is. Does not: decide (`decide/canary`), or look by the clock
+(`canarying`). Called by: the desk. Wired by control's composition root.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from sidecar.control.controller import Controller
+from sidecar.control.probe import probed
+from sidecar.control.repeated_calls import first_answer, request_of
+from sidecar.control.store import Store
+from sidecar.decide.approvals import Agreed
+from sidecar.decide.canary import decide_canary, decide_step, decide_stop, steps_of
+from sidecar.decide.evidence_record import with_record
+from sidecar.decide.plan import Promote
+from sidecar.decide.promotion import MACHINE, candidate, checked_reason
+from sidecar.decide.routing import targets
+from sidecar.errors import Unavailable
+from sidecar.reports import GateTable
+from sidecar.standing import Canary, Target, Transition
+
+
+class Canaries:
+    """Carries the plans out, by the controller's means.
+
+    Args:
+        store: open.
+        controller: whose turns, states and way into the store these are.
+        gate_table, probe, clock, basis, agreed: as the controller's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        controller: Controller,
+        *,
+        gate_table: Callable[[str, str], GateTable],
+        probe: Callable[[Target], Awaitable[str | None]],
+        clock: Callable[[], float],
+        basis: Callable[[GateTable], Mapping[str, Any]],
+        agreed: Callable[[GateTable, str | None], Agreed | None],
+    ) -> None:
+        self._store = store
+        self._controller = controller
+        self._gate_table = gate_table
+        self._probe = probe
+        self._clock = clock
+        self._basis = basis
+        self._agreed = agreed
+
+    async def start(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """The challenger answers the first step's share if every gate passes and it answers its probe.
+
+        Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
+        """
+        controller = self._controller
+        command = Promote(challenger, actor, checked_reason(reason), expected_champion, evidence, force)
+        deployment, request = controller.deployment(name), request_of("canary_start", name, command)
+        async with controller.turns.of(name):
+            first = None
+            if not dry_run:
+                first = await first_answer(controller.recording, self._store, idempotency_key, request)
+            if first is not None:
+                return first
+            await controller.recording.catch_up(name)
+            state, known, steps = controller.state(name), targets(deployment), steps_of(deployment.promotion)
+            candidate(state, command, known)
+            table = self._gate_table(name, challenger)
+            agreed = self._agreed(table, evidence)
+            plan = decide_canary(state, command, table, known, steps, now=self._clock(), agreed=agreed)
+            plan = dataclasses.replace(plan, details=with_record(plan.details, self._basis(table)))
+            await probed(self._probe, plan.target, plan.to_version, force=force)
+            # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
+            seen_again = dataclasses.replace(command, evidence=None)
+            latest = self._gate_table(name, challenger)
+            again = self._agreed(latest, None)
+            decide_canary(state, seen_again, latest, known, steps, now=self._clock(), agreed=again)
+            return await controller.told_or_done(plan, request, idempotency_key, dry_run=dry_run)
+
+    async def step(self, name: str, expected: Canary, table: GateTable, record: Mapping[str, Any]) -> Transition:
+        """The next share, on a table over the present step. Raises Refused, Unavailable."""
+        controller = self._controller
+        async with controller.turns.of(name):
+            await controller.recording.catch_up(name)
+            reason = f"every gate passes over step {expected.step + 1}"
+            plan = decide_step(controller.state(name), expected, table, MACHINE, reason, self._clock())
+            plan = dataclasses.replace(plan, details=with_record(plan.details, record))
+            return await controller.commit(plan, None, "")
+
+    async def stop(
+        self,
+        name: str,
+        version: str | None,
+        *,
+        actor: str,
+        reason: str,
+        idempotency_key: str | None,
+        facts: Mapping[str, object] = {},
+        record: Mapping[str, Any] = {},
+        expected: Canary | None = None,
+    ) -> Transition:
+        """All requests are the champion's again. No gates, no probe: the champion has answered all along.
+
+        `expected`: which canary was judged, where somebody judged. Raises Unknown, Invalid, Refused.
+        """
+        controller = self._controller
+        controller.deployment(name)
+        text = checked_reason(reason)
+        request = request_of("canary_stop", name, [version, actor, text])
+        async with controller.turns.of(name):
+            try:
+                first = await first_answer(controller.recording, self._store, idempotency_key, request)
+            except Unavailable:
+                first = None
+            if first is not None:
+                return first
+            state = controller.state(name)
+            plan = decide_stop(state, version, actor, text, self._clock(), facts, expected)
+            plan = dataclasses.replace(plan, details=with_record(plan.details, record))
+            return await controller.commit(plan, idempotency_key, request)

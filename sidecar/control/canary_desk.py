@@ -1,0 +1,151 @@
+"""Canaries as the admin API and the machine see them: how one stands, what its step's gates say, and the verbs.
+
+Keeps: a verb is carried out by `canaries`, and told once. Does not: decide (`decide/canary`), look by the clock.
+Part of the desk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.canary import CanaryStatus
+from sidecar.control.canaries import Canaries
+from sidecar.control.questions import Questions
+from sidecar.decide.canary import step_gates
+from sidecar.decide.evidence_record import record_of
+from sidecar.decide.gates import judge
+from sidecar.errors import Unknown
+from sidecar.reports import GateTable
+from sidecar.standing import Canary, DeploymentStatus, Event, Transition
+
+
+class CanaryDesk(Questions):
+    """What the desk says and does about canaries. What stands here without a value is put in when it is made."""
+
+    canaries: Canaries
+
+    def deployment(self, name: str) -> DeploymentStatus:
+        """One of them, with its canary."""
+        status = super().deployment(name)
+        if self._watch(name).state.canary is None:
+            return status
+        return msgspec.structs.replace(status, canary=self.canary(name))
+
+    def canary(self, name: str) -> CanaryStatus:
+        """How a canary stands, with the gates over its present step. Raises Unknown where there is none."""
+        canary = self._canary_of(name)
+        table, _ = self.canary_gates(name)
+        return CanaryStatus(
+            version=canary.version,
+            weight=canary.now.weight if self.challengers.roster(name).enabled else 0.0,
+            step=canary.step + 1,
+            steps=canary.steps,
+            since=canary.since,
+            step_since=canary.step_since,
+            verdict=table.verdict,
+            gates=table.gates,
+            waits=self.automation.waits(name).get(canary.version),
+        )
+
+    def canary_weight(self, name: str) -> tuple[str, float] | None:
+        """Which version answers a share of the requests, and which share."""
+        canary = self._watch(name).state.canary
+        if canary is None:
+            return None
+        return canary.version, canary.now.weight if self.challengers.roster(name).enabled else 0.0
+
+    def canary_gates(self, name: str) -> tuple[GateTable, Mapping[str, Any]]:
+        """The gates over the present step's evidence, and the record of that."""
+        watch, canary, now = self._watch(name), self._canary_of(name), self._clock()
+        observer = watch.evidence.canary.observer
+        whole = self.evidence(name, canary.version, now)
+        if observer is None or observer.challenger != canary.version:
+            raise Unknown(f"nothing is known of {name}'s canary yet: ask again in a moment")
+        void_s = watch.stretches.seconds(observer.since, now)
+        evidence = msgspec.structs.replace(whole, comparison=observer.report(now), quality=None, void_s=void_s)
+        settings = step_gates(watch.deployment.gates, canary.now)
+        return judge(settings, evidence, now), record_of(evidence, settings, now)
+
+    async def start_canary(
+        self,
+        name: str,
+        challenger: str,
+        *,
+        actor: str,
+        reason: str,
+        expected_champion: str | None,
+        evidence: str | None,
+        dry_run: bool,
+        force: bool,
+        idempotency_key: str | None,
+    ) -> Transition:
+        """A challenger answers a share of the requests, if every gate passes."""
+        before = self._store.newest_seq
+        done = await self.canaries.start(
+            name,
+            challenger,
+            actor=actor,
+            reason=reason,
+            expected_champion=expected_champion,
+            evidence=evidence,
+            dry_run=dry_run,
+            force=force,
+            idempotency_key=idempotency_key,
+        )
+        if not dry_run:
+            self._tell(done, "canary_start", actor, before)
+        return done
+
+    async def step_canary(self, name: str, expected: Canary, table: GateTable, record: Mapping[str, Any]) -> Transition:
+        """Its next share."""
+        before = self._store.newest_seq
+        done = await self.canaries.step(name, expected, table, record)
+        self._tell(done, "canary_step", "sidecar", before)
+        return done
+
+    async def stop_canary(
+        self,
+        name: str,
+        version: str | None,
+        *,
+        actor: str,
+        reason: str,
+        idempotency_key: str | None,
+        facts: Mapping[str, object] = {},
+        record: Mapping[str, Any] = {},
+        expected: Canary | None = None,
+    ) -> Transition:
+        """All requests are the champion's again."""
+        before = self._store.newest_seq
+        done = await self.canaries.stop(
+            name,
+            version,
+            actor=actor,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            facts=facts,
+            record=record,
+            expected=expected,
+        )
+        self._tell(done, "canary_stop", actor, before)
+        return done
+
+    def _tell(self, done: Transition, action: str, actor: str, before: int) -> None:
+        """Once; the same answer to a repeated call is no news."""
+        if done.audit_seq is not None and done.audit_seq <= before:
+            return
+        self.transitions[done.deployment][action] += 1
+        event_type = "sidecar.canary.stopped" if action == "canary_stop" else "sidecar.canary.moved"
+        share = 0.0 if isinstance(done.weight, msgspec.UnsetType) else done.weight
+        version = done.from_version if action == "canary_stop" else done.to_version
+        says = f"{actor}: version {version} answers {share:.4g} of the requests"
+        self._announcer.announce(Event(type=event_type, deployment=done.deployment, at=self._clock(), says=says))
+
+    def _canary_of(self, name: str) -> Canary:
+        canary = self._watch(name).state.canary
+        if canary is None:
+            raise Unknown(f"{name} has no canary; `sidecar canary` begins one")
+        return canary
