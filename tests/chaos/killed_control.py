@@ -34,6 +34,8 @@ GATES: dict[str, Any] = dict.fromkeys(
     False,
 )  # fmt: skip
 _WITHIN_S = 60.0
+_SECRET = "a-token-of-some-length"
+_WHO = {"authorization": f"Bearer {_SECRET}"}
 
 
 class Killed:
@@ -55,7 +57,10 @@ class Killed:
         settings = {
             "listen": "127.0.0.1:0",
             "state_dir": str(self.state_dir),
-            "admin": {"listen": "127.0.0.1:0"},
+            "admin": {
+                "listen": "127.0.0.1:0",
+                "tokens": [{"name": "ann", "role": "admin", "token_env": "SIDECAR_TOKEN_ANN"}],
+            },
             "registry": {"uri": f"file:{folder / 'registry'}", "poll_s": 0.5},
             "deployments": [
                 {
@@ -63,6 +68,11 @@ class Killed:
                     "champion": {"version": first, "url": models[first].url},
                     "challengers": [{"version": second, "url": models[second].url}],
                     "gates": GATES,
+                    # A watch is over at once; a canary stays at its one step.
+                    "promotion": {
+                        "watch_s": 0.001,
+                        "canary": {"steps": [{"weight": 0.5, "dwell_s": 1e6, "min_pairs": 1_000_000}]},
+                    },
                 }
             ],
         }
@@ -91,7 +101,7 @@ class Killed:
         with (self.folder / f"err-{len(self._processes)}.txt").open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=compiled({"TMPDIR": self._short.name, "OPENBLAS_NUM_THREADS": "1"}),
+                env=compiled({"TMPDIR": self._short.name, "OPENBLAS_NUM_THREADS": "1", "SIDECAR_TOKEN_ANN": _SECRET}),
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -141,7 +151,7 @@ class Killed:
 
     def answers(self, path: str) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return ask_once(self.admin, path, None).status == 200
+            return ask_once(self.admin, path, None, _WHO).status == 200
         return False
 
     def ready(self) -> bool:
@@ -149,7 +159,7 @@ class Killed:
 
     def call(self, path: str, body: dict[str, Any], key: str | None = None) -> Answer | None:
         """One call; None where the connection broke, so that nobody knows what became of it."""
-        headers = {"content-type": "application/json"} | ({} if key is None else {"idempotency-key": key})
+        headers = _WHO | {"content-type": "application/json"} | ({} if key is None else {"idempotency-key": key})
         with contextlib.closing(http.client.HTTPConnection(self.admin.removeprefix("http://"), timeout=60)) as caller:
             try:
                 return ask(caller, path, json.dumps(body).encode(), headers)
@@ -157,12 +167,12 @@ class Killed:
                 return None
 
     def get(self, path: str) -> Any:
-        answer = ask_once(self.admin, path, None)
+        answer = ask_once(self.admin, path, None, _WHO)
         assert answer.status == 200, answer
         return answer.document
 
     def text(self, path: str) -> str:
-        return ask_once(self.admin, path, None).body.decode()
+        return ask_once(self.admin, path, None, _WHO).body.decode()
 
     def alias(self) -> str:
         """Where the registry has the champion."""

@@ -15,11 +15,15 @@ from time import monotonic, sleep
 from typing import Any
 
 from tests.chaos.killed_control import ONE, Killed, killed_control
-from tests.chaos.model_of_state import OTHER, Model, State, Verb
+from tests.chaos.model_of_state import MOVES, OTHER, Model, Verb
 from tests.process.whole_sidecar import Answer, Callers, until
 
 KILLS, LONG_KILLS = 20, 500
-VERBS: tuple[Verb, ...] = ("promote", "rollback", "promote", "rollback", "shadow on", "shadow off")
+VERBS: tuple[Verb, ...] = (
+    "promote", "rollback", "promote", "rollback", "override", "canary", "canary", "canary", "hold", "release",
+    "approve", "shadow on", "shadow off",
+)  # fmt: skip
+KEYED = (*MOVES, "canary", "abort")
 
 
 class Operator:
@@ -31,29 +35,42 @@ class Operator:
         self._calls = 0
 
     def verb(self, verb: Verb) -> None:
-        champion = self.model.state.champion
-        body: dict[str, Any] = {"reason": "by chance"}
-        if verb in ("promote", "rollback"):
-            path = f"{ONE}/{verb}"
-            body["challenger" if verb == "promote" else "to"] = OTHER[champion]
-        else:
-            path = f"{ONE}/shadow"
-            body["enabled"] = verb == "shadow on"
+        champion, canary = self.model.state.champion, self.model.state.canary
+        if verb == "canary" and canary is not None:
+            verb = "abort"
+        path, body = self._asked(verb, OTHER[champion])
         self._calls += 1
-        key = f"key-{self._calls}"
+        key = f"key-{self._calls}" if verb in KEYED else None
         answer = self._killed_during(path, body, key)
         assert answer is None or answer.status == 200, answer
-        self.model.did(verb, answer is not None)
+        nothing = answer is not None and verb == "approve" and answer.document["audit_seq"] is None
+        self.model.did(verb, answer is not None) if not nothing else None
+        before = self.model.state.entries
         self.look()
-        if answer is None and verb in ("promote", "rollback") and self.rng.random() < 0.5:
+        if answer is None and key is not None and self.rng.random() < 0.5:
             # The program that did not get its answer asks again: it is done by now, and was done once.
-            done = self.model.state.champion == OTHER[champion]
+            done = self.model.state.entries > before
             answer = self.control.call(path, body, key)
             assert answer is not None
             assert answer.status == 200, answer
             self.model.did(verb, True) if not done else None
             assert answer.document["generation"] == self.model.state.generation
             self.look()
+
+    def _asked(self, verb: Verb, other: str) -> tuple[str, dict[str, Any]]:
+        reason = {"reason": "by chance alone"}
+        if verb == "rollback":
+            return f"{ONE}/rollback", reason | {"to": other}
+        if verb in MOVES or verb == "canary":
+            return f"{ONE}/{verb}", reason | {"challenger": other}
+        if verb == "abort":
+            return f"{ONE}/canary", reason | {"abort": True}
+        if verb in ("hold", "release"):
+            return f"{ONE}/hold", reason | {"version": other, "held": verb == "hold"}
+        if verb == "approve":
+            evidence = self.control.get(f"{ONE}/gates?challenger={other}")["evidence"]
+            return f"{ONE}/approvals", reason | {"challenger": other, "evidence": evidence}
+        return f"{ONE}/shadow", reason | {"enabled": verb == "shadow on"}
 
     def outcomes(self) -> None:
         self._calls += 1
@@ -70,9 +87,12 @@ class Operator:
         status, check = self.control.get(ONE), self.control.get("/v1/audit/verify")
         assert check["ok"], check
         champion, generation = status["champion"]["version"], status["generation"]
-        self.model.saw(State(champion, generation, status["shadow_enabled"], check["entries"]))
+        canary = None if status["canary"] is None else status["canary"]["version"]
+        self.model.saw((champion, generation, status["shadow_enabled"], check["entries"], canary))
         until("every worker routes", self.control.ready, 60)
-        assert self.control.served() == champion
+        # While shadow work is switched off nobody would judge a canary, and none is asked.
+        asked = {champion} | ({canary} if canary is not None and status["shadow_enabled"] else set())
+        assert self.control.served() in asked
 
     def _killed_during(self, path: str, body: dict[str, Any], key: str | None) -> Answer | None:
         """The call, with a kill somewhere in it or shortly after."""
