@@ -13,6 +13,7 @@ import msgspec
 from sidecar.agreed import PlanShown
 from sidecar.canary import CanaryStatus, CanaryStep
 from sidecar.reports import AlarmKind, CauseKind, Severity
+from sidecar.watched import WatchStatus
 
 # What becomes of one half of an exchange that a payload logger sent, and of what is none that concerns us.
 Ingested = Literal["joined", "waiting", "duplicate", "unknown_endpoint", "unknown_service"]
@@ -148,35 +149,6 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
     divergence: Divergence | None = None
     unwritten: str | None = None
     set_aside: int = 0
-
-
-class WatchTest(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the tests whether a new champion does harm, so far.
-
-    `new_only`, `former_only`: requests that just one failed, or rows on which just one was wrong; `same`: the others.
-    It has enough when `e_value` reaches `needed`.
-    """
-
-    name: str
-    new_only: int
-    former_only: int
-    same: int
-    margin: float
-    e_value: float
-    needed: float
-
-
-class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a new champion is watched. `rollback`: "auto" where the sidecar goes back to `former` by itself, once.
-
-    `excused`: a `data.broken` alarm is open, so nothing is judged.
-    """
-
-    until: float
-    former: str | None
-    rollback: Literal["auto", "off"]
-    excused: bool
-    tests: tuple[WatchTest, ...]
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):

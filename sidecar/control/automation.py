@@ -28,7 +28,8 @@ from sidecar.decide.promotion import MACHINE, checked_reason, phase
 from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError, Unknown
 from sidecar.reports import GateTable
-from sidecar.standing import Canary, Transition, WatchStatus
+from sidecar.standing import Canary, Transition
+from sidecar.watched import WatchStatus
 
 log = logging.getLogger("sidecar.control.automation")
 

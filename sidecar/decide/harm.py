@@ -16,8 +16,9 @@ import msgspec
 from sidecar.config_gates import ErrorsGate, Gates, OutcomeGate
 from sidecar.config_promotion import Watch
 from sidecar.reports import ComparisonReport, PairedQuality
-from sidecar.standing import Alarm, DeploymentState, WatchStatus, WatchTest
+from sidecar.standing import Alarm, DeploymentState
 from sidecar.stats.paired import log_e_inferior
+from sidecar.watched import WatchStatus, WatchTest
 
 _TESTS = 2
 # From this E-value on, whether an outcome comes depends on the score: then outcomes do not judge alone.

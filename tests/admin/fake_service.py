@@ -48,9 +48,8 @@ from sidecar.standing import (
     RegistryStatus,
     ShadowChange,
     Transition,
-    WatchStatus,
-    WatchTest,
 )
+from sidecar.watched import WatchStatus, WatchTest
 from tests.admin.fake_record import FakeRecord
 from tests.admin.fake_reports import EVIDENCE, NOW, alarm, bell, broken, categorical, comparison, numeric, shape, table
 
