@@ -14,6 +14,7 @@ import pytest
 
 from sidecar.control import automation
 from sidecar.decide import canary as canary_rules
+from sidecar.errors import Unavailable
 from sidecar.records import Offered
 from tests.control.live_samples import exchange, leg, shadow_counts, worker_counts
 from tests.control.test_whole_automation import SOON
@@ -333,3 +334,30 @@ async def test_approvals_are_asked_for_before_the_first_step(begin: Begin, monke
         approval = {"challenger": "4", "evidence": evidence, "reason": "looks fine"}
         await stage.post(f"{ONE}/approvals", approval, headers=bob)
         assert (await stage.post(f"{ONE}/canary", BEGIN, headers=ann))["weight"] == 0.1
+
+
+async def test_it_is_taken_back_whatever_the_disk_says(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with begin(MANUAL) as stage:
+        await passing(stage)
+        await stage.post(f"{ONE}/canary", BEGIN)
+        store = stage.control._store
+        written = store.transition
+
+        async def full(*_: Any, **__: Any) -> Any:
+            raise Unavailable("no space left on device")
+
+        monkeypatch.setattr(store, "transition", full)
+        await stage.post(f"{ONE}/promote", {"challenger": "4", "reason": "it did well"}, 503)
+        done = await stage.post(f"{ONE}/canary", {"abort": True, "reason": "the disk is full"})
+        assert (done["weight"], done["audit_seq"]) == (0.0, None)
+        assert "the end of a canary that the audit trail does not have yet" in done["unrecorded"]
+        await routed(stage, 0.0)
+        assert (await stage.get(ONE))["unrecorded"] is not None
+        monkeypatch.setattr(store, "transition", written)
+
+        async def recorded() -> bool:
+            return (await stage.get(ONE))["unrecorded"] is None
+
+        await stage.until(recorded)
+        assert [action for action, _ in await actions(stage)] == ["canary_start", "canary_stop"]
+        assert (await stage.get("/v1/audit/verify"))["ok"]
