@@ -6,7 +6,7 @@ Part of the desk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -57,8 +57,8 @@ class CanaryDesk(Questions):
             return None
         return canary.version, canary.now.weight if self.challengers.roster(name).enabled else 0.0
 
-    def canary_gates(self, name: str) -> tuple[GateTable, Mapping[str, Any]]:
-        """The gates over the present step's evidence, and the record of that."""
+    def canary_gates(self, name: str) -> tuple[GateTable, Callable[[], Mapping[str, Any]]]:
+        """The gates over the present step's evidence, and what makes the record of that, for a trail's entry."""
         watch, canary, now = self._watch(name), self._canary_of(name), self._clock()
         observer = watch.evidence.canary.observer
         whole = self.evidence(name, canary.version, now)
@@ -67,7 +67,7 @@ class CanaryDesk(Questions):
         void_s = watch.stretches.seconds(observer.since, now)
         evidence = msgspec.structs.replace(whole, comparison=observer.report(now), quality=None, void_s=void_s)
         settings = step_gates(watch.deployment.gates, canary.now)
-        return judge(settings, evidence, now), record_of(evidence, settings, now)
+        return judge(settings, evidence, now), lambda: record_of(evidence, settings, now)
 
     async def start_canary(
         self,

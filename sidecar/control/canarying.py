@@ -38,7 +38,7 @@ class CanaryVerbs(Protocol):
     def gates(self, name: str, challenger: str | None) -> GateTable:
         """The gates over all evidence."""
 
-    def canary_gates(self, name: str) -> tuple[GateTable, Mapping[str, Any]]:
+    def canary_gates(self, name: str) -> tuple[GateTable, Callable[[], Mapping[str, Any]]]:
         """The gates over the present step's, and what they were judged on."""
 
     async def step_canary(self, name: str, expected: Canary, table: GateTable, record: Mapping[str, Any]) -> Transition:
@@ -87,7 +87,7 @@ class Canarying:
                 "verdict": table.verdict,
                 "all_evidence": {gate.name: gate.verdict for gate in whole.gates},
             }
-            await self._stop(name, canary, f"version {canary.version} as canary: {says}", facts, record)
+            await self._stop(name, canary, f"version {canary.version} as canary: {says}", facts, record())
             return f"version {canary.version} was taken back: {says}"
         if what == "wait":
             return says
@@ -95,7 +95,7 @@ class Canarying:
         if because is not None:
             return f"{says}; {because}"
         if what == "step":
-            await self._verbs.step_canary(name, canary, table, record)
+            await self._verbs.step_canary(name, canary, table, record())
             log.info("a canary took a step", extra={"fields": {"deployment": name, "version": canary.version}})
             return says
         if self._told.get(name) != canary.since:
