@@ -117,3 +117,44 @@ def test_control_ends_in_order_after_all_that(tmp_path: Path) -> None:
         control.up()
         assert control.close() == [0]
         assert "Traceback" not in control.said()
+
+
+@pytest.mark.parametrize("abort", [False, True], ids=["begins", "ends"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "before the transaction", "after the state's row", "after the audit entry's row", "after the receipt's row",
+        "before the commit", "after the commit", "after the head", "before publication",
+        "after the workers were sent it",
+    ],
+)  # fmt: skip
+def test_a_kill_while_a_canary_begins_or_ends_leaves_it_whole_or_not_there(
+    control: Killed, place: str, abort: bool
+) -> None:
+    def canary() -> str | None:
+        found = control.get(ONE)["canary"]
+        return None if found is None else str(found["version"])
+
+    champion, generation = standing(control)
+    other, path = OTHER[champion], f"{ONE}/canary"
+    begin, end = ({"challenger": other, "reason": "a few first"}, {"abort": True, "reason": "enough was seen"})
+    if (canary() is not None) != abort:
+        assert control.call(path, end if canary() is not None else begin) is not None
+    before, after = (other, None) if abort else (None, other)
+    lives, entries, key = control.lives, control.get("/v1/audit/verify")["entries"], f"key-{next(numbers)}"
+    control.arm(place)
+    answered = control.call(path, end if abort else begin, key)
+    until(f"control was killed {place}", lambda: control.lives > lives and not control.armed, 60)
+    control.up()
+    committed = place in COMMITTED
+    assert canary() == (after if committed else before)
+    assert answered is None or committed, "what was acknowledged is there"
+    check = control.get("/v1/audit/verify")
+    assert (check["ok"], check["entries"]) == (True, entries + committed), check
+    again = control.call(path, end if abort else begin, key)
+    assert again is not None
+    assert (again.status, again.document["weight"]) == (200, 0.0 if abort else 0.5), again
+    assert (canary(), standing(control)) == (after, (champion, generation))
+    until("every worker routes", control.ready, 60)
+    check = control.get("/v1/audit/verify")
+    assert (check["ok"], check["entries"]) == (True, entries + 1), check
