@@ -219,4 +219,4 @@ setInterval(() => {
 document.addEventListener("visibilitychange", refresh);
 if (document.body.hasAttribute("data-asks")) load(location.href, { fresh: true });
 else { lastSuccess = new Date(); show("live", "live"); }
-follow();
+requestAnimationFrame(() => setTimeout(follow)); // what is there is painted first
