@@ -17,15 +17,15 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from sidecar import agreed, recorded, reports, standing
+from sidecar import agreed, canary, recorded, reports, standing
 
 _ONE = "/v1/deployments/{deployment}"
 _CHALLENGER = f"{_ONE}/challengers/{{version}}"
 # Seconds since the epoch in a report, RFC 3339 in an answer.
 _TIMES = frozenset(
     {
-        "at", "ended", "first_pass", "given_up", "kept_since", "promoted", "reference_at", "since", "until",
-        "watch_until",
+        "at", "ended", "first_pass", "given_up", "kept_since", "promoted", "reference_at", "since", "step_since",
+        "until", "watch_until",
     }
 )  # fmt: skip
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -168,6 +168,8 @@ _ANSWERS: Mapping[tuple[str, str], type[msgspec.Struct]] = {
     ("POST", f"{_ONE}/override"): standing.Transition,
     ("GET", f"{_ONE}/approvals"): _listed("Approvals", agreed.ApprovalStatus),
     ("POST", f"{_ONE}/approvals"): agreed.ApprovalDone,
+    ("GET", f"{_ONE}/canary"): canary.CanaryStatus,
+    ("POST", f"{_ONE}/canary"): standing.Transition,
     ("POST", f"{_ONE}/hold"): agreed.HoldDone,
     ("POST", f"{_ONE}/rollback"): standing.Transition,
     ("PUT", _CHALLENGER): standing.ShadowChange,

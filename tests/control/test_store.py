@@ -212,7 +212,7 @@ async def test_a_database_that_is_gone_is_not_begun_anew_while_its_head_is_there
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("UPDATE meta SET value = 4 WHERE key = 'schema'", "written by a newer sidecar"),
+        ("UPDATE meta SET value = 99 WHERE key = 'schema'", "written by a newer sidecar"),
         ("UPDATE meta SET value = 'x' WHERE key = 'schema'", "not a sidecar's store"),
         ("DELETE FROM meta", "not a sidecar's store"),
         ("DROP TABLE meta", "not a sidecar's store"),
