@@ -1,48 +1,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from sidecar.admin.api import build_app
-from sidecar.admin.auth import Caller, auth_token
-from sidecar.admin.dashboard import Dashboard, static_file
+from sidecar.admin.auth import Caller
+from sidecar.admin.dashboard import Dashboard
 from sidecar.errors import Invalid
 from sidecar.reports import ComparisonReport, DriftReport, GateTable, VersionQuality
 from sidecar.standing import Acknowledgement, Alarm, ChallengerStatus, DeploymentStatus, Divergence, RegistryStatus
 from tests.admin.fake_reports import NOW, alarm, numeric
 from tests.admin.fake_service import FakeService
 from tests.admin.html_page import Page
-
-ADMIN = Caller("anonymous", "admin")
-VIEWER = Caller("vera", "viewer")
-
-
-async def screen(service: FakeService, which: str = "deployment", caller: Caller = ADMIN) -> Page:
-    return Page(await html(service, which, caller))
-
-
-async def html(service: FakeService, which: str, caller: Caller = ADMIN) -> str:
-    dashboard, name = Dashboard(service, lambda: NOW), service.name
-    screens: dict[str, Callable[[], Awaitable[str] | str]] = {
-        "overview": lambda: dashboard.overview(caller),
-        "deployment": lambda: dashboard.deployment(caller, name),
-        "challenger": lambda: dashboard.challenger(caller, name, service.challenger),
-        "inputs": lambda: dashboard.inputs(caller, name, "training", 0),
-        "recent": lambda: dashboard.inputs(caller, name, "recent", 0),
-        "feature": lambda: dashboard.feature(caller, name, "training", f"amount{service.text}"),
-        "outcomes": lambda: dashboard.outcomes(caller, name),
-        "audit": lambda: dashboard.trail(caller, None, verify=False),
-    }
-    page = screens[which]()
-    return page if isinstance(page, str) else await page
-
-
-SCREENS = ("overview", "deployment", "challenger", "inputs", "recent", "feature", "outcomes", "audit")
+from tests.admin.screens_shown import ADMIN, VIEWER, html, screen
 
 
 @pytest.mark.parametrize(
@@ -177,68 +149,6 @@ async def test_what_made_the_versions_stands_side_by_side() -> None:
     )
 
 
-ATTACKS = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "{{ 7 * 191 }}{% raw %}",
-    "</title></svg><style>*{display:none}</style>",
-    "\u202e\x00<b>",
-]
-
-
-@pytest.mark.parametrize("which", SCREENS)
-@pytest.mark.parametrize("attack", ATTACKS)
-async def test_hostile_texts_are_shown_and_never_become_markup(attack: str, which: str) -> None:
-    calm, hostile = (
-        await screen(FakeService(broke=True), which),
-        await screen(FakeService(broke=True, text=attack), which),
-    )
-    assert [(tag, sorted(attributes)) for tag, attributes in hostile.tags] == [
-        (tag, sorted(attributes)) for tag, attributes in calm.tags
-    ]
-    assert "1337" not in hostile.text
-
-
-@pytest.mark.parametrize("which", SCREENS)
-@pytest.mark.parametrize("attack", [*ATTACKS, "../..", "a/b?c#d"])
-async def test_a_hostile_deployment_name_is_shown_and_never_becomes_markup(attack: str, which: str) -> None:
-    page, calm = await screen(FakeService(name=attack), which), await screen(FakeService(), which)
-    more = Counter(tag for tag, _ in page.tags) - Counter(tag for tag, _ in calm.tags)
-    assert set(more) <= {"a", "span"}, "the fake record knows one name only"
-    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert all(
-        re.match(r"(/|/audit.*|#main|/deployments/[^/?#]+([/?].*)?|/static/.*|/v1/.*)$", link) for link in page.links()
-    )
-
-
-@pytest.mark.parametrize("which", SCREENS)
-async def test_nothing_inline_and_no_other_host(which: str) -> None:
-    page = await screen(FakeService(broke=True), which)
-    for tag, attributes in page.tags:
-        assert "style" not in attributes
-        assert not any(name.startswith("on") for name in attributes)
-        assert tag != "style"
-        for name in ("src", "href", "action"):
-            assert re.match(r"[/#](?!/)", attributes.get(name) or "/")
-        if tag == "script":
-            assert attributes["src"] == "/static/dashboard.js"
-
-
-async def test_without_a_token_the_page_is_a_frame_that_asks(aiohttp_client: Any) -> None:
-    app = build_app(
-        FakeService(broke=True), tokens=[auth_token("vera", "viewer", "s")], metrics_text=bytes, metrics_open=True
-    )
-    client = await aiohttp_client(app)
-    for path in ("/", "/audit", "/deployments/fraud", "/deployments/nix", "/deployments/fraud/rollback"):
-        answer = await client.get(path)
-        frame = await answer.text()
-        assert answer.status == 200
-        assert "data-asks" in frame
-        assert not {"fraud", "amount", "alice"} & set(re.findall(r"\w+", frame.replace("/deployments/fraud", "")))
-        assert "data-frame" not in await (await client.get(path, headers={"Authorization": "Bearer s"})).text()
-
-
 async def test_a_part_that_the_service_refuses_shows_its_sentence_and_the_rest_stands() -> None:
     class Partly(FakeService):
         def gates(self, name: str, challenger: str | None) -> GateTable:
@@ -337,56 +247,6 @@ async def test_what_the_sidecar_waits_for_is_shown_and_a_persons_words_are_text(
     page = await screen(Held())
     assert "The sidecar by itself, version 4: ann holds it: <u>not</u> before May" in page.text
     assert "u" not in [tag for tag, _ in page.tags]
-
-
-async def test_the_trail_is_verified_at_most_once_a_minute_and_shows_what_came_since() -> None:
-    service = FakeService(broke=True)
-    now = NOW
-    dashboard = Dashboard(service, lambda: now)
-    first = await dashboard.overview(ADMIN)
-    assert "the feed team is on it" in first  # the third entry, though the check counted two
-    now += 59
-    await dashboard.overview(ADMIN)
-    assert service.verified == 1
-    now += 1
-    await dashboard.overview(ADMIN)
-    assert service.verified == 2
-    await dashboard.trail(ADMIN, None, verify=True)
-    assert service.verified == 3, "a person asked"
-
-
-async def test_a_long_trail_is_turned_page_by_page() -> None:
-    class Long(FakeService):
-        async def audit(self, after: int, limit: int) -> tuple[Any, ...]:
-            first = (await super().audit(0, 1))[0]
-            last = min(130, after + limit)
-            return tuple(
-                msgspec.structs.replace(first, seq=seq, reason=f"r{seq}.") for seq in range(after + 1, last + 1)
-            )
-
-    dashboard = Dashboard(Long(), lambda: NOW)
-    newest = Page(await dashboard.trail(ADMIN, None, verify=False))
-    assert "r130." in newest.text
-    assert "r81." in newest.text
-    assert "r80." not in newest.text
-    assert "/audit?before=81" in newest.links()
-    oldest = Page(await dashboard.trail(ADMIN, 31, verify=False))
-    assert "r30." in oldest.text
-    assert "r1." in oldest.text
-    assert "r31." not in oldest.text
-
-
-@pytest.mark.parametrize("name", ["api.py", "../api.py", "", "dashboard.css/..", "page.html.j2"])
-def test_only_the_pages_own_files_are_served(name: str) -> None:
-    assert static_file(name) is None
-
-
-async def test_a_static_file_that_did_not_change_is_not_sent_again(aiohttp_client: Any) -> None:
-    app = build_app(FakeService(), tokens=(), metrics_text=bytes, metrics_open=True)
-    client = await aiohttp_client(app)
-    first = await client.get("/static/dashboard.css")
-    again = await client.get("/static/dashboard.css", headers={"If-None-Match": first.headers["ETag"]})
-    assert (first.status, again.status, await again.read()) == (200, 304, b"")
 
 
 async def test_one_story_is_one_card_with_what_it_explains() -> None:
