@@ -17,7 +17,11 @@ MOST_STEPS = 80
 
 
 def summed(values: Floats) -> Floats:
-    """Sum over the first axis, one after another: numpy's own order depends on the shape of the rest."""
+    """Sum over the first axis, one after another: numpy's own order depends on the shape of the rest.
+
+    >>> summed(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [4.0, 6.0]
+    """
     total: Floats = values[0].copy()
     for row in values[1:]:
         total += row
@@ -36,7 +40,12 @@ def ratio_to(q: Floats, p0: Floats) -> Floats:
 
 
 def divergence(weight: Floats, ratio: Floats, p0: Floats) -> Floats:
-    """KL(p0 || (1-w) p0 + w q) for each row; infinite where w = 1 and a filled cell has no live row."""
+    """KL(p0 || (1-w) p0 + w q) for each row; infinite where w = 1 and a filled cell has no live row.
+
+    >>> half, quarter = np.array([[0.5], [0.5]]), np.array([[0.25], [0.75]])
+    >>> divergence(np.array([1.0]), ratio_to(quarter, half), half).round(4).tolist()
+    [0.1438]
+    """
     with np.errstate(divide="ignore"):
         return -summed(np.log1p(weight * ratio) * p0)
 

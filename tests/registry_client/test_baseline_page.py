@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 def code(wanted: str) -> str:
     """The one block of Python on the page with these words in it."""
-    (block,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if wanted in block)
+    (block,) = (block for block in re.findall(r"```python[^\n]*\n(.*?)```", PAGE, re.DOTALL) if wanted in block)
     return str(block)
 
 
