@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-_SIZE = "32m"
+_SIZE = "256m"  # what a row writes itself has to fit in while it is not filled
 
 
 @contextlib.contextmanager
