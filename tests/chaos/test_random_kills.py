@@ -44,7 +44,8 @@ class Operator:
         answer = self._killed_during(path, body, key)
         assert answer is None or answer.status == 200, answer
         nothing = answer is not None and verb == "approve" and answer.document["audit_seq"] is None
-        self.model.did(verb, answer is not None) if not nothing else None
+        if not nothing:
+            self.model.did(verb, answer is not None)
         before = self.model.state.entries
         self.look()
         if answer is None and key is not None and self.rng.random() < 0.5:
@@ -126,18 +127,8 @@ def test_no_kill_at_any_moment_loses_or_halves_anything(tmp_path: Path, long_for
         until("the registry was told", lambda: control.alias() == state.champion, 60)
         until("all of it", lambda: _untold(control) == 0, 60)
         assert _told(control) == state.generation - 1
-        closed = _closed_under_pressure(control)
-    # Where the machine is busy with others' work, a worker closes idle connections, under a caller's next request.
-    assert len(callers.faults) <= closed, callers.faults
-    assert callers.statuses == {200}
+    assert (callers.faults, callers.statuses) == ([], {200})
     assert set(callers.versions) <= set(OTHER)
-
-
-def _closed_under_pressure(control: Killed) -> float:
-    page = control.text("/metrics").splitlines()
-    return sum(
-        float(line.split()[-1]) for line in page if line.startswith('sidecar_sacrificed_total{what="keep_alive"}')
-    )
 
 
 def _untold(control: Killed) -> int:
