@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from sidecar.control import schema
-from sidecar.control.database import Database, StoreError, Transaction
+from sidecar.control.database import Database, StoreError
 from sidecar.standing import Alarm
 
 
@@ -35,30 +35,29 @@ class Carryover:
     async def next_serial(self) -> int:
         """A number for a new routing table: larger than every earlier one, over restarts too."""
         serial = schema.meta.c.key == "serial"
-        async with self._database.begin() as connection:
-            await connection.execute(update(schema.meta).where(serial).values(value=schema.meta.c.value + 1))
-            number = (await connection.execute(select(schema.meta.c.value).where(serial))).scalar_one()
-        return int(number)
+        change = update(schema.meta).where(serial).values(value=schema.meta.c.value + 1)
+
+        def raised(connection: Connection) -> int:
+            connection.execute(change)
+            return int(connection.execute(select(schema.meta.c.value).where(serial)).scalar_one())
+
+        return await self._database.transact(raised)
 
     async def save_alarm(self, alarm: Alarm) -> None:
         """Writes an alarm that began, changed or ended."""
-        async with self._database.begin() as connection:
-            await put_alarm(connection, alarm)
+        await self._database.transact(lambda connection: put_alarm(connection, alarm))
 
     async def alarms(self, ended_after: float) -> tuple[Alarm, ...]:
         """Open alarms, and those that ended after that time. StoreError where one cannot be read."""
         table = schema.alarm
         query = select(table.c.document).where(table.c.ended.is_(None) | (table.c.ended > ended_after))
-        async with self._database.begin() as connection:
-            documents = (await connection.execute(query.order_by(table.c.id))).scalars().all()
-        return tuple(self._alarm(document) for document in documents)
+        return tuple(self._alarm(row.document) for row in await self._database.rows(query.order_by(table.c.id)))
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         """One alarm, open or not."""
         query = select(schema.alarm.c.document).where(schema.alarm.c.id == alarm_id)
-        async with self._database.begin() as connection:
-            document = (await connection.execute(query)).scalar_one_or_none()
-        return None if document is None else self._alarm(document)
+        found = await self._database.rows(query)
+        return self._alarm(found[0].document) if found else None
 
     async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         """Writes several at once: all or none."""
@@ -68,17 +67,17 @@ class Carryover:
         same = (table.c.deployment == bindparam("of")) & (table.c.observer == bindparam("by"))
         names = [{"of": deployment, "by": observer} for deployment, observer in latest]
         rows = [msgspec.structs.asdict(snapshot) for snapshot in latest.values()]
-        # Two steps and not two for each: a verb waits for this transaction.
-        async with self._database.begin() as connection:
-            await connection.execute(delete(table).where(same), names)
-            await connection.execute(insert(table), rows)
+
+        def put(connection: Connection) -> None:
+            connection.execute(delete(table).where(same), names)
+            connection.execute(insert(table), rows)
+
+        await self._database.transact(put)
 
     async def snapshots(self, deployment: str) -> dict[str, Snapshot]:
         """All of a deployment's, by observer."""
         query = select(schema.snapshot).where(schema.snapshot.c.deployment == deployment)
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return {row["observer"]: Snapshot(**row) for row in rows}
+        return {row["observer"]: Snapshot(**row) for row in await self._database.mappings(query)}
 
     def _alarm(self, document: str) -> Alarm:
         try:
@@ -89,9 +88,9 @@ class Carryover:
             ) from error
 
 
-async def put_alarm(connection: Transaction, alarm: Alarm) -> None:
+def put_alarm(connection: Connection, alarm: Alarm) -> None:
     """Replaces the alarm of this id inside a transaction of the caller's."""
     document = msgspec.json.encode(alarm).decode()
-    await connection.execute(delete(schema.alarm).where(schema.alarm.c.id == alarm.id))
+    connection.execute(delete(schema.alarm).where(schema.alarm.c.id == alarm.id))
     row = {"id": alarm.id, "deployment": alarm.deployment, "document": document, "ended": alarm.ended}
-    await connection.execute(insert(schema.alarm).values(row))
+    connection.execute(insert(schema.alarm).values(row))

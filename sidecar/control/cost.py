@@ -51,15 +51,14 @@ async def stored_cost(
     """Rows of requests that came from `since` on and before `until`, in seconds since the epoch. Raises Unavailable."""
     await decisions.flush()
     within = and_(decision.c.at >= since, decision.c.at < until, decision.c.deployment == deployment)
-    async with decisions.database.begin() as connection:
-        counted = (
-            await connection.execute(
-                select(func.count().label("rows"), func.count().filter(decision.c.row == 0).label("requests")).where(
-                    within
-                )
-            )
-        ).one()
-        kept_since = (await connection.execute(select(func.min(decision.c.at)))).scalar()
+    requests = func.count().filter(decision.c.row == 0)
+    sizes = select(func.count().label("rows"), requests.label("requests")).where(within)
+    counted, kept_since = await decisions.database.transact(
+        lambda connection: (
+            connection.execute(sizes).one(),
+            connection.execute(select(func.min(decision.c.at))).scalar(),
+        )
+    )
     counts = CostCounts(tolerance)
     slices = 1 if counted.rows <= most_rows else _SLICES
     for number in range(slices):
@@ -91,8 +90,8 @@ async def _pages(
     left, last = most, None
     while left > 0:
         onward = decision.c.at >= since if last is None else and_(decision.c.at >= last[0], place > last)
-        async with decisions.database.begin() as connection:
-            page = (await connection.execute(asked.where(onward).limit(min(_PAGE, left)))).all()
+        part = asked.where(onward).limit(min(_PAGE, left))
+        page = await decisions.database.rows(part)
         if page:
             yield page
         if len(page) < min(_PAGE, left):

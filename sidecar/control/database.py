@@ -1,9 +1,10 @@
 """One SQLite file: opened with WAL and full sync, checked before use, every fault said in one sentence.
 
-Keeps: a transaction is on disk before `begin` ends well, or leaves nothing behind; one connection, so transactions
-never overlap; nothing is ever deleted or repaired by guessing.
+Keeps: a transaction is on disk when `transact` returns, or leaves nothing behind; it runs on the file's own thread in
+one piece, so transactions never overlap, and the event loop is asked for nothing until it is over; nothing is ever
+deleted or repaired by guessing.
 Does not: know the tables, or decide what a corrupted file means for traffic (it flows on by the last table).
-Called by: `store`, `outbox`.
+Called by: `store`, `outbox`, `decisions`, and what is kept beside these.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, Connection, CursorResult, Executable, event
+from sqlalchemy import URL, Connection, Engine, Executable, Row, RowMapping, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sidecar.errors import Unavailable
 
@@ -42,51 +43,19 @@ class Damaged(StoreError):
     """SQLite finds that the file is none, or not whole."""
 
 
-class Transaction:
-    """An open transaction. A statement that was begun runs to its end, also when its caller is cancelled.
-
-    Cut off between execution and the reading of its rows it would stay open in SQLite, and its connection, closed or
-    not, would hold the file's lock for as long as anything remembers the cancellation's traceback.
-    """
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
-        """As SQLAlchemy's; the rows are read already."""
-        return await _to_its_end(self._connection.execute(statement, parameters))
-
-    async def exec_driver_sql(self, statement: str) -> CursorResult[Any]:
-        """SQL text as it is."""
-        return await _to_its_end(self._connection.exec_driver_sql(statement))
-
-    async def run_sync(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Work that SQLAlchemy has in synchronous form only, such as creating tables."""
-        return await _to_its_end(self._connection.run_sync(work))
-
-
-async def _to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # the cancellation tells more than what it interrupted
-        raise cancelled
-    return task.result()
+class _GoneError(Exception):
+    """Nobody waits for the transaction any more."""
 
 
 class Database:
     """An open SQLite file. Made by `open`, given back by `close`."""
 
-    def __init__(self, path: Path, engine: AsyncEngine, file: os.stat_result) -> None:
+    def __init__(self, path: Path, engine: Engine, file: os.stat_result) -> None:
         self.path = path
         self._engine = engine
         self._file = file
         self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=path.name)
 
     @classmethod
     async def open(cls, path: Path, check_bytes: int | None = None, cache_bytes: int = _CACHE_BYTES) -> Self:
@@ -102,44 +71,78 @@ class Database:
             os.close(created)
         except OSError as error:
             raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from error
-        engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_size=1, max_overflow=0)
-        event.listen(engine.sync_engine, "connect", _prepare)
-        event.listen(engine.sync_engine, "connect", lambda opened, _: _hold(opened, cache_bytes))
-        event.listen(engine.sync_engine, "begin", _begin_immediate)
+        engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", lambda opened, _: _hold(opened, cache_bytes))
+        event.listen(engine, "begin", _begin_immediate)
         database = cls(path, engine, file)
         try:
             await database._check(whole=check_bytes is None or file.st_size <= check_bytes)
         except BaseException:
-            await engine.dispose()
+            await database.close()
             raise
         return database
 
     async def _check(self, *, whole: bool) -> None:
         question = "PRAGMA quick_check(1)" if whole else "SELECT 'ok' FROM sqlite_master LIMIT 1"
+
+        def asked() -> object:
+            with self._engine.begin() as connection:
+                return connection.exec_driver_sql(question).scalar()
+
         try:
-            async with self._engine.begin() as connection:
-                found = (await connection.exec_driver_sql(question)).scalar()
+            found = await self._on_thread(asked)
         except (DBAPIError, sqlite3.Error) as error:
             raise _damaged(self.path, str(getattr(error, "orig", error))) from error
         if found != "ok":
             raise _damaged(self.path, str(found))
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        """A transaction (BEGIN IMMEDIATE), committed at the end; Unavailable when the file cannot take it."""
+    async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
+        """What `work` returns of a transaction (BEGIN IMMEDIATE), once it is on disk.
+
+        It runs on the file's thread, so it reads its rows itself and touches nothing that the event loop changes.
+        Whatever it raises undoes it, and so does a caller that is cancelled before the commit. Raises Unavailable when
+        the file cannot take it.
+        """
+        gone = threading.Event()
+
+        def transaction() -> _Result:
+            self._check_place()
+            with self._engine.begin() as connection:
+                done = work(connection)
+                if gone.is_set():
+                    raise _GoneError
+                return done
+
         try:
             async with asyncio.timeout(_TURN_S):
                 await self._turn.acquire()
         except TimeoutError:
             raise _unavailable(self.path, "database is locked") from None
         try:
-            self._check_place()
-            async with self._engine.begin() as connection:
-                yield Transaction(connection)
-        except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+            return await self._on_thread(transaction)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+        except (DBAPIError, sqlite3.Error) as error:
             raise _unavailable(self.path, str(getattr(error, "orig", error))) from error
         finally:
             self._turn.release()
+
+    async def rows(self, question: Executable) -> Sequence[Row[Any]]:
+        """All rows that answer one question, as `transact`."""
+        return await self.transact(lambda connection: connection.execute(question).all())
+
+    async def mappings(self, question: Executable) -> Sequence[RowMapping]:
+        """As `rows`, each by the names of its columns."""
+        return await self.transact(lambda connection: connection.execute(question).mappings().all())
+
+    async def change(self, statement: Executable) -> int:
+        """How many rows one statement has changed, as `transact`."""
+        return await self.transact(lambda connection: connection.execute(statement).rowcount)
+
+    async def _on_thread(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _check_place(self) -> None:
         """SQLite would go on in a file that was removed, and everything written there ends with this process."""
@@ -155,13 +158,14 @@ class Database:
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:
-        """While no transaction runs. A task cancelled within one would leave the file locked for seconds."""
+        """While no transaction runs: who is cancelled now has heard how its last one ended."""
         async with self._turn:
             yield
 
     async def close(self) -> None:
         """Closes the connection; SQLite folds its log into the file."""
-        await self._engine.dispose()
+        await self._on_thread(self._engine.dispose)
+        self._thread.shutdown()
 
 
 def _prepare(connection: Any, record: object) -> None:
@@ -174,7 +178,7 @@ def _prepare(connection: Any, record: object) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
     except BaseException:
-        # The pool does not know this connection yet: nobody else would end its thread.
+        # The pool does not know this connection yet: nobody else would close it.
         connection.close()
         raise
 

@@ -43,34 +43,30 @@ class DeadLetterOffice:
     async def count(self) -> None:
         """Counts anew. Raises Unavailable."""
         table = schema.outbox
-        async with self._database.begin() as connection:
-            dead = (await connection.execute(select(func.count()).select_from(table).where(_dead()))).scalar_one()
-            waits = (await connection.execute(select(func.count()).select_from(table).where(_waits()))).scalar_one()
-        self.waiting, self.dead = waits, dead
+        counted = [select(func.count()).select_from(table).where(which) for which in (_waits(), _dead())]
+        self.waiting, self.dead = await self._database.transact(
+            lambda connection: [connection.execute(count).scalar_one() for count in counted]
+        )
 
     async def letters(self) -> DeadLetters:
         """The newest first, and how many events wait for their delivery."""
         asked = select(schema.outbox).where(_dead()).order_by(schema.outbox.c.id.desc()).limit(_LISTED)
-        async with self._database.begin() as connection:
-            found = (await connection.execute(asked)).all()
+        found = await self._database.rows(asked)
         await self.count()
         return DeadLetters(items=tuple(map(_letter, found)), dead=self.dead, waiting=self.waiting)
 
     async def letter(self, letter: int) -> DeadLetter:
         """One of them. Raises Unknown."""
-        async with self._database.begin() as connection:
-            found = (await connection.execute(select(schema.outbox).where(_dead(letter)))).one_or_none()
-        if found is None:
+        found = await self._database.rows(select(schema.outbox).where(_dead(letter)))
+        if not found:
             raise Unknown(f"there is no dead letter {letter}; `sidecar events dead` lists them")
-        return _letter(found)
+        return _letter(found[0])
 
     async def send_again(self, letter: int) -> None:
         """It waits again, due at once. Raises Unknown where another call was faster."""
-        change = update(schema.outbox).where(_dead(letter))
-        async with self._database.begin() as connection:
-            values = {"aside_at": None, "attempts": 0, "next_at": self._clock(), "fault": None}
-            changed = (await connection.execute(change.values(values))).rowcount
-        if not changed:
+        values = {"aside_at": None, "attempts": 0, "next_at": self._clock(), "fault": None}
+        change = update(schema.outbox).where(_dead(letter)).values(values)
+        if not await self._database.change(change):
             raise Unknown(f"there is no dead letter {letter}; `sidecar events dead` lists them")
         self._wake()
 

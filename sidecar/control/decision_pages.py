@@ -5,16 +5,17 @@ Keeps: a page is a transaction of its own, so that nobody waits for all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from sidecar.control.database import Database
 from sidecar.control.decision_queries import BELONGS, Key, join_row, joins_of
 from sidecar.control.decision_row import Joined
 from sidecar.control.decision_tables import decision, joined, outcome
 
-PAGE_ROWS = 2_000  # read in one piece, on the event loop
+PAGE_ROWS = 2_000  # read in one piece
 
 _judged = (
     select(decision, outcome.c.value, outcome.c.received)
@@ -35,11 +36,10 @@ async def judged(database: Database) -> AsyncIterator[Joined]:
     """Every judged outcome with its decision, by request id and row."""
     last: Key = ("", -1)
     while True:
-        async with database.begin() as connection:
-            given = {"last_id": last[0], "last_row": last[1]}
-            page = list(await connection.execute(_judged.limit(PAGE_ROWS), given))
-        for row in page:
-            yield join_row(row)
+        given = {"last_id": last[0], "last_row": last[1]}
+        page = await database.transact(partial(_judged_page, given=given))
+        for join in page:
+            yield join
         if len(page) < PAGE_ROWS:
             return
         last = (page[-1].request_id, page[-1].row)
@@ -48,11 +48,19 @@ async def judged(database: Database) -> AsyncIterator[Joined]:
 async def joins_after(database: Database, seq: int) -> AsyncIterator[Joined]:
     """Every join with a later number whose decision is still there, in their order."""
     while True:
-        async with database.begin() as connection:
-            noted = (await connection.execute(_joins, {"last": seq})).one_or_none()
-            joins = [] if noted is None else await joins_of(connection, noted.rows, seq)
+        noted = await database.transact(partial(_next_joins, after=seq))
         if noted is None:
             return
+        seq, joins = noted
         for join in joins:
             yield join
-        seq = noted.seq
+
+
+def _judged_page(connection: Connection, *, given: Mapping[str, object]) -> list[Joined]:
+    return [join_row(row) for row in connection.execute(_judged.limit(PAGE_ROWS), given)]
+
+
+def _next_joins(connection: Connection, *, after: int) -> tuple[int, list[Joined]] | None:
+    """The number of the next stored piece, and its joins; None after the last one."""
+    noted = connection.execute(_joins, {"last": after}).one_or_none()
+    return None if noted is None else (noted.seq, joins_of(connection, noted.rows, after))

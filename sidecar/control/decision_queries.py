@@ -8,7 +8,6 @@ loop each time. Does not open, lock, buffer or commit. Called by: `decisions`.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     FromClause,
     Row,
     Table,
@@ -30,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 
-from sidecar.control.database import StoreError, Transaction
+from sidecar.control.database import StoreError
 from sidecar.control.decision_row import DecisionRow, Joined
 from sidecar.control.decision_tables import decision, joined, outcome
 from sidecar.observe.outcomes import Kept, settle
@@ -121,7 +121,12 @@ _read_decided = msgspec.json.Decoder(list[_Decided]).decode
 _read_stored = msgspec.json.Decoder(list[_Stored]).decode
 
 
-async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow]) -> int:
+def write_decisions(connection: Connection, *, rows: Sequence[DecisionRow], seq: int) -> tuple[int, list[Joined]]:
+    """Rows of requests that are new: how many repeat an earlier one, and the joins with outcomes that came before."""
+    return _insert_decisions(connection, rows), _match_pending(connection, rows, seq)
+
+
+def _insert_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> int:
     """Inserts rows of requests that are new; answers how many rows repeated an earlier request's id.
 
     Rows of one request may come in several calls: they bear the same time.
@@ -129,7 +134,7 @@ async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow])
     ids = orjson.dumps(sorted({row.request_id for row in rows})).decode()
     same = decision.c.request_id == cast(_given.c.value, Text)
     asked = select(decision.c.deployment, decision.c.request_id, decision.c.row, decision.c.at)
-    known = list(await connection.execute(asked.select_from(_given.join(decision, same)), {"given": ids}))
+    known = list(connection.execute(asked.select_from(_given.join(decision, same)), {"given": ids}))
     stored = {(found.deployment, found.request_id, found.row) for found in known}
     first = {(found.deployment, found.request_id): found.at for found in known}
     fresh: dict[tuple[str, str, int], dict[str, object]] = {}
@@ -139,21 +144,21 @@ async def insert_decisions(connection: Transaction, rows: Sequence[DecisionRow])
         if abs(first.setdefault(key[:2], row.at) - row.at) < _SAME_TIME_S and key not in stored:
             fresh.setdefault(key, _decision_values(row))
     if fresh:
-        await connection.execute(insert(decision), [fresh[key] for key in sorted(fresh, key=lambda key: key[1:])])
+        connection.execute(insert(decision), [fresh[key] for key in sorted(fresh, key=lambda key: key[1:])])
     return len(rows) - len(fresh)
 
 
-async def match_pending(connection: Transaction, rows: Sequence[DecisionRow], seq: int) -> list[Joined]:
+def _match_pending(connection: Connection, rows: Sequence[DecisionRow], seq: int) -> list[Joined]:
     """Matches outcomes that came before these rows did. `seq` is the number of the newest join."""
     waiting = select(outcome.c.request_id).where(outcome.c.state == "pending").limit(1)
-    if (await connection.execute(waiting)).first() is None:
+    if connection.execute(waiting).first() is None:
         return []
     keys = _keys((row.request_id, row.row) for row in rows)
-    pending = {(row.request_id, row.row): row for row in _read_stored(await _answer(connection, _WAITING, keys))}
+    pending = {(row.request_id, row.row): row for row in _read_stored(_answer(connection, _WAITING, keys))}
     if not pending:
         return []
-    found = _first(_read_decided(await _answer(connection, _DECIDED, _keys(pending))))
-    await connection.execute(
+    found = _first(_read_decided(_answer(connection, _DECIDED, _keys(pending))))
+    connection.execute(
         update(outcome)
         .where(outcome.c.request_id == bindparam("key_id"), outcome.c.row == bindparam("key_row"))
         .values(state="matched", deployment=bindparam("joined_deployment")),
@@ -163,31 +168,33 @@ async def match_pending(connection: Transaction, rows: Sequence[DecisionRow], se
         _joined(row, orjson.loads(pending[key].value), None, pending[key].received, seq + number)
         for number, (key, row) in enumerate(found.items(), 1)
     ]
-    await connection.execute(insert(joined).values(seq=matched[-1].seq, rows=_notes(matched)))
+    connection.execute(insert(joined).values(seq=matched[-1].seq, rows=_notes(matched)))
     return matched
 
 
-async def orphan_the_old(connection: Transaction, now: float) -> int:
+def orphan_the_old(connection: Connection, now: float) -> int:
     """Pending outcomes whose request did not come in time become orphans; answers how many."""
     old = outcome.c.state == "pending", outcome.c.orphan_at < now
-    return (await connection.execute(update(outcome).where(*old).values(state="orphan"))).rowcount
+    return connection.execute(update(outcome).where(*old).values(state="orphan")).rowcount
 
 
-async def settle_all(
-    connection: Transaction, posted: Sequence[Outcome], now: float, early_s: float, window_s: float, seq: int
+def settle_all(
+    connection: Connection, posted: Sequence[Outcome], now: float, early_s: float, window_s: float, seq: int
 ) -> tuple[Counter[str], list[Joined]]:
-    """Settles posted outcomes in their order and stores what changed. `seq` is the number of the newest join."""
-    # What takes tens of milliseconds is not done on the loop.
-    keys = await asyncio.to_thread(_keys, [(item.request_id, item.row) for item in posted])
-    decided = await _answer(connection, _DECIDED, keys)
-    stored = await _answer(connection, _STORED, keys)
-    settled = await asyncio.to_thread(_settled, posted, decided, stored, now, window_s, seq)
-    counts, groups, matched, notes = settled
+    """Settles posted outcomes in their order and stores what changed, after those that waited too long became orphans.
+
+    `seq` is the number of the newest join.
+    """
+    orphan_the_old(connection, now)
+    keys = _keys((item.request_id, item.row) for item in posted)
+    decided = _answer(connection, _DECIDED, keys)
+    stored = _answer(connection, _STORED, keys)
+    counts, groups, matched, notes = _settled(posted, decided, stored, now, window_s, seq)
     for (state, deployment), rows in groups.items():
         same = {"received": now, "state": state, "orphan_at": now + early_s, "deployment": deployment}
-        await connection.execute(_PUT, {"given": rows} | same)
+        connection.execute(_PUT, {"given": rows} | same)
     if matched:
-        await connection.execute(insert(joined).values(seq=matched[-1].seq, rows=notes))
+        connection.execute(insert(joined).values(seq=matched[-1].seq, rows=notes))
     return counts, matched
 
 
@@ -231,9 +238,9 @@ def _notes(matched: Sequence[Joined]) -> str:
     return orjson.dumps(rows).decode()
 
 
-async def first_kept(connection: Transaction) -> int:
+def first_kept(connection: Connection) -> int:
     """The number of the oldest join that is kept; there is one."""
-    rows = (await connection.execute(select(joined.c.rows).order_by(joined.c.seq).limit(1))).scalar_one()
+    rows = connection.execute(select(joined.c.rows).order_by(joined.c.seq).limit(1)).scalar_one()
     return _noted(rows)[0].seq
 
 
@@ -244,14 +251,14 @@ def _noted(rows: str) -> list[_Note]:
         raise StoreError("decisions.db holds joins that cannot be read: restore it from a backup") from error
 
 
-async def joins_of(connection: Transaction, notes: str, after: int) -> list[Joined]:
+def joins_of(connection: Connection, notes: str, after: int) -> list[Joined]:
     """The joins of one transaction with later numbers than that, in their order; without those whose decision is gone.
 
     Raises StoreError where the text cannot be read.
     """
     noted = [note for note in _noted(notes) if note.seq > after]
     keys = _keys((note.request_id, note.row) for note in noted)
-    rows = _read_decided(await _answer(connection, _DECIDED, keys))
+    rows = _read_decided(_answer(connection, _DECIDED, keys))
     found = {(row.request_id, row.row, row.deployment): row for row in rows}
     places = ((note, found.get((note.request_id, note.row, note.deployment))) for note in noted)
     return [_joined(row, note.value, note.replaces, note.received, note.seq) for note, row in places if row is not None]
@@ -325,8 +332,8 @@ def _keys(keys: Iterable[Key]) -> str:
     return orjson.dumps(sorted(set(keys))).decode()
 
 
-async def _answer(connection: Transaction, question: Any, keys: str) -> str:
-    return str((await connection.execute(question, {"given": keys})).scalar_one())
+def _answer(connection: Connection, question: Any, keys: str) -> str:
+    return str(connection.execute(question, {"given": keys}).scalar_one())
 
 
 def _first(rows: Iterable[_Decided]) -> dict[Key, _Decided]:

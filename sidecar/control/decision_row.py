@@ -86,3 +86,11 @@ def _row(prediction: Prediction, row: int) -> RowPrediction:
         label=prediction.labels[row] if prediction.labels is not None else None,
         score=prediction.scores[row] if prediction.scores is not None else None,
     )
+
+
+class ChampionCoverage(msgspec.Struct, frozen=True):
+    """Rows that a version decided as champion, and how many of them have a judged outcome."""
+
+    champion: str
+    decided: int
+    matched: int

@@ -14,12 +14,12 @@ import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-import msgspec
 import orjson
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from sidecar.control.database import Database
 from sidecar.control.decision_expiry import delete_beyond, delete_older
@@ -27,13 +27,12 @@ from sidecar.control.decision_pages import joins_after, judged
 from sidecar.control.decision_queries import (
     BELONGS,
     first_kept,
-    insert_decisions,
-    match_pending,
     orphan_the_old,
     predictions_of,
     settle_all,
+    write_decisions,
 )
-from sidecar.control.decision_row import DecisionRow, Joined
+from sidecar.control.decision_row import ChampionCoverage, DecisionRow, Joined
 from sidecar.control.decision_tables import FORM, decision, joined, outcome
 from sidecar.control.migrating import bring_up
 from sidecar.errors import Invalid, Unavailable, Unknown
@@ -56,14 +55,6 @@ _CHUNK = 10_000  # rows a transaction: each costs a sync of the disk, and holds 
 _SLICE = 2_000  # rows that are written of the buffer at once, while the loop waits for its turn
 LONGEST_ID = 256
 _LONGEST_VALUE = 1_000
-
-
-class ChampionCoverage(msgspec.Struct, frozen=True):
-    """Rows that a version decided as champion, and how many of them have a judged outcome."""
-
-    champion: str
-    decided: int
-    matched: int
 
 
 class Decisions:
@@ -107,14 +98,12 @@ class Decisions:
         """
         database = await Database.open(state_dir / FILE_NAME, _CHECKED_BYTES, _CACHE_BYTES)
         try:
-            async with database.begin() as connection:
-                await connection.run_sync(lambda opened: bring_up(opened, database.path, FORM))
+            newest = await database.transact(partial(_begin, path=database.path))
         except BaseException:
             await database.close()
             raise
         decisions = cls(database, keep_s, most_bytes, held_back)
-        async with database.begin() as connection:
-            decisions.seq = (await connection.execute(select(func.max(joined.c.seq)))).scalar() or 0
+        decisions.seq = newest
         decisions._task = asyncio.create_task(decisions._write_on(), name="decisions")
         return decisions
 
@@ -183,9 +172,9 @@ class Decisions:
             chunk = outcomes[start : start + _CHUNK]
             async with self._writing:
                 await self._flush()
-                async with self._database.begin() as connection:
-                    await orphan_the_old(connection, now)
-                    settled = await settle_all(connection, chunk, now, early_s, window_s, self.seq)
+                settled = await self._database.transact(
+                    partial(settle_all, posted=chunk, now=now, early_s=early_s, window_s=window_s, seq=self.seq)
+                )
                 # Here and nowhere else: what is written is handed out once, in the order of its numbers.
                 self._hand_out(settled[1])
             counts.update(settled[0])
@@ -196,8 +185,8 @@ class Decisions:
         """Turns old pending outcomes into orphans, which are counted, and deletes what is older than `keep_s`, or
         beyond `most_bytes`.
         """
-        async with self._writing, self._database.begin() as connection:
-            orphans = await orphan_the_old(connection, now)
+        async with self._writing:
+            orphans = await self._database.transact(partial(orphan_the_old, now=now))
         await delete_older(self._database, now - self._keep_s)
         if self._most_bytes:
             self.expired_beyond_bytes += await delete_beyond(self._database, self._most_bytes)
@@ -211,11 +200,12 @@ class Decisions:
         if not storable(request_id):
             raise Unknown("no decision has that request id: ids have 1 to 256 characters")
         await self.flush()
-        async with self._database.begin() as connection:
-            asked = select(decision).where(decision.c.request_id == request_id).order_by(decision.c.at, decision.c.row)
-            rows = list(await connection.execute(asked))
-            posted = select(outcome.c.row, outcome.c.value).where(outcome.c.request_id == request_id)
-            truths = {row.row: orjson.loads(row.value) for row in await connection.execute(posted)}
+        asked = select(decision).where(decision.c.request_id == request_id).order_by(decision.c.at, decision.c.row)
+        posted = select(outcome.c.row, outcome.c.value).where(outcome.c.request_id == request_id)
+        rows, outcomes = await self._database.transact(
+            lambda connection: (connection.execute(asked).all(), connection.execute(posted).all())
+        )
+        truths = {row.row: orjson.loads(row.value) for row in outcomes}
         if not rows:
             raise Unknown("no decision has that request id: it was not scored here, or too long ago")
         mine = [row for row in rows if row.deployment == rows[0].deployment]
@@ -242,10 +232,11 @@ class Decisions:
             .group_by(decision.c.champion)
         )
         await self.flush()
-        async with self._database.begin() as connection:
-            all_rows = [(row.champion, row.rows) for row in await connection.execute(decided)]
-            judged = {row.champion: row.rows for row in await connection.execute(matched)}
-        return tuple(ChampionCoverage(champion, rows, judged.get(champion, 0)) for champion, rows in all_rows)
+        all_rows, matched_rows = await self._database.transact(
+            lambda connection: (connection.execute(decided).all(), connection.execute(matched).all())
+        )
+        judged = {row.champion: row.rows for row in matched_rows}
+        return tuple(ChampionCoverage(row.champion, row.rows, judged.get(row.champion, 0)) for row in all_rows)
 
     def matched(self) -> AsyncIterator[Joined]:
         """Every judged outcome with its decision, by request id: quality can be counted anew from it."""
@@ -259,13 +250,12 @@ class Decisions:
         """Whether every join after this number can still be read, so that only those have to be."""
         if seq >= self.seq:
             return True
-        async with self._database.begin() as connection:
-            return await first_kept(connection) <= seq + 1
+        return await self._database.transact(first_kept) <= seq + 1
 
     async def forget_joined(self, seq: int) -> None:
         """Every snapshot knows of the joins up to this number. The newest stays, so that numbers only grow."""
-        async with self._writing, self._database.begin() as connection:
-            await connection.execute(delete(joined).where(joined.c.seq <= seq, joined.c.seq < self.seq))
+        async with self._writing:
+            await self._database.change(delete(joined).where(joined.c.seq <= seq, joined.c.seq < self.seq))
 
     async def _write_on(self) -> None:
         while True:
@@ -288,9 +278,7 @@ class Decisions:
             raise Unavailable(f"the disk that holds {self._database.path} is full: free some space and repeat")
         while self._buffer:
             rows = self._buffer[:_SLICE]
-            async with self._database.begin() as connection:
-                repeats = await insert_decisions(connection, rows)
-                matched = await match_pending(connection, rows, self.seq)
+            repeats, matched = await self._database.transact(partial(write_decisions, rows=rows, seq=self.seq))
             # Nothing else takes rows away, so those written are still in front.
             del self._buffer[: len(rows)]
             self.repeats += repeats
@@ -301,6 +289,12 @@ class Decisions:
             self.seq = matched[-1].seq
             self._joined.extend(matched)
             self.joins.set()
+
+
+def _begin(connection: Connection, *, path: Path) -> int:
+    """The file in this version's form; the newest join's number."""
+    bring_up(connection, path, FORM)
+    return connection.execute(select(func.max(joined.c.seq))).scalar() or 0
 
 
 def _validate_all(outcomes: Sequence[Outcome]) -> None:

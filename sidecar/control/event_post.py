@@ -10,10 +10,11 @@ Called by: `announcer` and `controller` through control's composition root, `rou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from sidecar.config_events import EventReceiver
 from sidecar.control import schema
@@ -64,9 +65,9 @@ class EventPost:
     async def take_up(self) -> None:
         """Which facts earlier runs have told; once, before the first event. Raises Unavailable."""
         payload = schema.outbox.c.payload
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(select(payload).where(schema.outbox.c.kind == EVENT))).scalars().all()
-        self._known.update(dict.fromkeys(told for told in map(_id_of, rows) if told is not None))
+        rows = await self._database.rows(select(payload).where(schema.outbox.c.kind == EVENT))
+        ids = (_id_of(row.payload) for row in rows)
+        self._known.update(dict.fromkeys(told for told in ids if told is not None))
 
     def of_plan(self, plan: Plan) -> tuple[Delivery, ...]:
         """What a transition has to tell; written in the transition's own transaction."""
@@ -94,27 +95,28 @@ class EventPost:
         taken = list(self._taken)
         rows = [delivery for event in taken for delivery in self.deliveries(event)]
         if rows:
-            now = self._clock()
-            async with self._database.begin() as connection:
-                values: list[dict[str, Any]] = [
-                    msgspec.structs.asdict(row) | {"attempts": 0, "next_at": now} for row in rows
-                ]
-                await connection.execute(insert(schema.outbox), values)
-                for subject in dict.fromkeys(row.subject for row in rows):
-                    await self._bound(connection, subject, now)
+            await self._database.transact(partial(_post, rows=rows, now=self._clock()))
             self._wake()
         del self._taken[: len(taken)]
 
-    async def _bound(self, connection: Any, subject: str, now: float) -> None:
-        table = schema.outbox
-        waits = (table.c.kind == EVENT) & (table.c.subject == subject)
-        waits &= table.c.done_at.is_(None) & table.c.aside_at.is_(None)
-        waiting = (await connection.execute(select(func.count()).select_from(table).where(waits))).scalar_one()
-        if waiting > MOST_WAITING:
-            oldest = select(table.c.id).where(waits).order_by(table.c.id).limit(waiting - MOST_WAITING)
-            says = f"more than {MOST_WAITING} events waited for this receiver"
-            change = update(table).where(table.c.id.in_(oldest.scalar_subquery()))
-            await connection.execute(change.values(aside_at=now, fault=says))
+
+def _post(connection: Connection, *, rows: Sequence[Delivery], now: float) -> None:
+    values: list[dict[str, Any]] = [msgspec.structs.asdict(row) | {"attempts": 0, "next_at": now} for row in rows]
+    connection.execute(insert(schema.outbox), values)
+    for subject in dict.fromkeys(row.subject for row in rows):
+        _bound(connection, subject, now)
+
+
+def _bound(connection: Connection, subject: str, now: float) -> None:
+    table = schema.outbox
+    waits = (table.c.kind == EVENT) & (table.c.subject == subject)
+    waits &= table.c.done_at.is_(None) & table.c.aside_at.is_(None)
+    waiting = connection.execute(select(func.count()).select_from(table).where(waits)).scalar_one()
+    if waiting > MOST_WAITING:
+        oldest = select(table.c.id).where(waits).order_by(table.c.id).limit(waiting - MOST_WAITING)
+        says = f"more than {MOST_WAITING} events waited for this receiver"
+        change = update(table).where(table.c.id.in_(oldest.scalar_subquery()))
+        connection.execute(change.values(aside_at=now, fault=says))
 
 
 def line_of(deployment: str, url: str) -> str:

@@ -11,9 +11,10 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from sidecar.control.database import Database
@@ -67,12 +68,12 @@ class GateHours:
                 "at": now,
                 "record": zlib.compress(text.encode()),
             }
-            async with self._database.begin() as connection:
-                await connection.execute(insert(gate_hour).values(row).on_conflict_do_nothing())
+            put = insert(gate_hour).values(row).on_conflict_do_nothing()
+            await self._database.change(put)
             self._kept[key] = hour
         if due:
             self._kept = {key: kept for key, kept in self._kept.items() if kept == hour}
-            await self._expire(hour)
+            await self._database.transact(partial(_expire, hour=hour))
 
     async def hours(self, deployment: str, challenger: str | None, since: float) -> tuple[tuple[KeptHour, ...], int]:
         """What is kept from `since` on, oldest first, and how many hours this version cannot read."""
@@ -81,28 +82,25 @@ class GateHours:
         )
         if challenger is not None:
             wanted = wanted.where(gate_hour.c.challenger == challenger)
-        async with self._database.begin() as connection:
-            rows = list(await connection.execute(wanted.order_by(gate_hour.c.at, gate_hour.c.challenger)))
+        rows = await self._database.rows(wanted.order_by(gate_hour.c.at, gate_hour.c.challenger))
         return await asyncio.to_thread(_read, [(row.challenger, row.at, row.record) for row in rows])
 
     async def kept_since(self, deployment: str) -> float | None:
         """The oldest hour that is kept."""
-        async with self._database.begin() as connection:
-            oldest = select(func.min(gate_hour.c.at)).where(gate_hour.c.deployment == deployment)
-            found: float | None = (await connection.execute(oldest)).scalar()
-            return found
+        oldest = select(func.min(gate_hour.c.at)).where(gate_hour.c.deployment == deployment)
+        return await self._database.transact(lambda connection: connection.execute(oldest).scalar())
 
-    async def _expire(self, hour: int) -> None:
-        """Deletes what is older than the days, and the oldest hours beyond the bytes."""
-        first, held = hour - KEPT_DAYS * 24, 0
-        sizes = select(gate_hour.c.hour, func.sum(func.length(gate_hour.c.record)).label("bytes"))
-        async with self._database.begin() as connection:
-            for row in await connection.execute(sizes.group_by(gate_hour.c.hour).order_by(gate_hour.c.hour.desc())):
-                held += row.bytes
-                if held > MOST_BYTES:
-                    first = max(first, row.hour + 1)
-                    break
-            await connection.execute(delete(gate_hour).where(gate_hour.c.hour < first))
+
+def _expire(connection: Connection, *, hour: int) -> None:
+    """Deletes what is older than the days, and the oldest hours beyond the bytes."""
+    first, held = hour - KEPT_DAYS * 24, 0
+    sizes = select(gate_hour.c.hour, func.sum(func.length(gate_hour.c.record)).label("bytes"))
+    for row in connection.execute(sizes.group_by(gate_hour.c.hour).order_by(gate_hour.c.hour.desc())).all():
+        held += row.bytes
+        if held > MOST_BYTES:
+            first = max(first, row.hour + 1)
+            break
+    connection.execute(delete(gate_hour).where(gate_hour.c.hour < first))
 
 
 def _read(rows: list[tuple[str, float, bytes]]) -> tuple[tuple[KeptHour, ...], int]:

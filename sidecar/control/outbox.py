@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Row, Select, cast, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, Select, cast, delete, func, select, update
 
 from sidecar.control import schema
 from sidecar.control.database import Database
@@ -143,10 +143,14 @@ class Outbox:
         """Tries each row that is due once; how many were delivered. Raises Unavailable when the store is."""
         table = schema.outbox
         now = self._clock()
-        async with self._database.begin() as connection:
-            old = (table.c.done_at < now - DONE_KEPT_S) | (table.c.aside_at < now - self._manner.aside_kept_s)
-            await connection.execute(delete(table).where(old & self._mine()))
-            rows = _rows((await connection.execute(_query().where(_waits() & self._mine()))).all())
+        old = (table.c.done_at < now - DONE_KEPT_S) | (table.c.aside_at < now - self._manner.aside_kept_s)
+
+        def what_waits(connection: Connection) -> Sequence[Row[Any]]:
+            connection.execute(delete(table).where(old & self._mine()))
+            found: Sequence[Row[Any]] = connection.execute(_query().where(_waits() & self._mine())).all()
+            return found
+
+        rows = _rows(await self._database.transact(what_waits))
         lines: dict[tuple[str, str], list[_Row]] = {}
         for row in rows:
             lines.setdefault((row.delivery.kind, row.delivery.subject), []).append(row)
@@ -202,8 +206,7 @@ class Outbox:
         apart = [row for row in rows if row.delivery in fault.deliveries]
         says, table = _told(fault), schema.outbox
         change = update(table).where(table.c.id.in_([row.id for row in apart]))
-        async with self._database.begin() as connection:
-            await connection.execute(change.values(aside_at=self._clock(), fault=says))
+        await self._database.change(change.values(aside_at=self._clock(), fault=says))
         for row in apart:
             fields = {"kind": row.delivery.kind, "subject": row.delivery.subject, "row": row.id, "says": says}
             log.error("what is to be told cannot be read, and is set aside", extra={"fields": fields})
@@ -219,8 +222,7 @@ class Outbox:
         """Whoever this line goes to answers again: what waits is due now. Raises Unavailable."""
         table = schema.outbox
         change = update(table).where((table.c.kind == kind) & (table.c.subject == subject) & _waits())
-        async with self._database.begin() as connection:
-            await connection.execute(change.values(next_at=self._clock()))
+        await self._database.change(change.values(next_at=self._clock()))
         self.wake()
 
     async def landed(self, delivery: Delivery) -> None:
@@ -228,15 +230,13 @@ class Outbox:
         table = schema.outbox
         same = (table.c.kind == delivery.kind) & (table.c.subject == delivery.subject)
         change = update(table).where(same & (table.c.payload == delivery.payload) & _waits())
-        async with self._database.begin() as connection:
-            await connection.execute(change.values(landed_at=self._clock()))
+        await self._database.change(change.values(landed_at=self._clock()))
 
     async def kept(self, kind: str) -> Kept:
         """What an earlier run has left of a kind. Raises Unavailable."""
         table = schema.outbox
-        async with self._database.begin() as connection:
-            of_kind = _query().where((table.c.kind == kind) & table.c.done_at.is_(None))
-            rows = _rows((await connection.execute(of_kind)).all())
+        of_kind = _query().where((table.c.kind == kind) & table.c.done_at.is_(None))
+        rows = _rows(await self._database.rows(of_kind))
         waits = [row for row in rows if not row.is_aside]
         return Kept(
             waits=_deliveries(waits),
@@ -253,8 +253,7 @@ class Outbox:
         """How one line of deliveries stands."""
         table = schema.outbox
         of_line = (table.c.kind == kind) & (table.c.subject == subject) & _waits()
-        async with self._database.begin() as connection:
-            rows = _rows((await connection.execute(_query().where(of_line))).all())
+        rows = _rows(await self._database.rows(_query().where(of_line)))
         return OutboxStatus(len(rows), next((row.fault for row in rows if row.fault is not None), None))
 
     async def _round(self) -> float:
@@ -267,9 +266,8 @@ class Outbox:
             return _IDLE_S
 
     async def _next_due_s(self) -> float:
-        query = select(func.min(schema.outbox.c.next_at)).where(_waits() & self._mine())
-        async with self._database.begin() as connection:
-            next_at = _number((await connection.execute(query)).scalar())
+        query = select(func.min(schema.outbox.c.next_at).label("first")).where(_waits() & self._mine())
+        next_at = _number((await self._database.rows(query))[0].first)
         # A row that waits for the one before it is due by its own clock: never spin on it.
         return _IDLE_S if next_at is None else min(_IDLE_S, max(FIRST_WAIT_S, next_at - self._clock()))
 
@@ -291,8 +289,7 @@ class Outbox:
                 change = change.values(aside_at=now)
                 fields = {"kind": rows[0].delivery.kind, "row": rows[0].id, "says": fault}
                 log.error("given up, and set aside: it can be sent again", extra={"fields": fields})
-        async with self._database.begin() as connection:
-            await connection.execute(change)
+        await self._database.change(change)
         return fault is None
 
 

@@ -105,12 +105,11 @@ class Retraining:
         """Recommendations since then, and what became of their delivery."""
         audit, outbox = schema.audit, schema.outbox
         mine = (audit.c.deployment == name) & (audit.c.action == ACTION) & (audit.c.at >= since)
-        async with self._store.database.begin() as connection:
-            made = (await connection.execute(select(audit.c.at, audit.c.details).where(mine))).all()
-            if not made:
-                return []
-            asked = select(outbox.c.payload, outbox.c.done_at, outbox.c.aside_at).where(outbox.c.kind == EVENT)
-            rows = (await connection.execute(asked.where(outbox.c.payload.contains(RETRAIN)))).all()
+        told = select(outbox.c.payload, outbox.c.done_at, outbox.c.aside_at).where(
+            outbox.c.kind == EVENT, outbox.c.payload.contains(RETRAIN)
+        )
+        made = await self._store.database.rows(select(audit.c.at, audit.c.details).where(mine))
+        rows = await self._store.database.rows(told) if made else []
         posted: dict[str, list[tuple[float | None, float | None]]] = {}
         for row in rows:
             posted.setdefault(_id_of(row.payload), []).append((row.done_at, row.aside_at))

@@ -11,7 +11,7 @@ Called by: `controller`, `challengers`, `outbox`, and control's composition root
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from sidecar.control import schema, stored_roster, stored_state
 from sidecar.control.carryover import Carryover, put_alarm
-from sidecar.control.database import Database, StoreError, Transaction
+from sidecar.control.database import Database, StoreError
 from sidecar.control.folder_lock import FolderLock
 from sidecar.control.migrating import bring_up
 from sidecar.control.trail import (
@@ -109,8 +109,7 @@ class Store:
     async def _take_up(self) -> None:
         signed = read_head(self._state_dir)
         kept = None if signed is None else Head(signed.seq, signed.hash)
-        async with self.database.begin() as connection:
-            await connection.run_sync(lambda opened: self._check_form(opened, kept))
+        await self.database.transact(lambda connection: self._check_form(connection, kept))
         entries, (states, rosters) = await self._entries(), await self._stored()
         found = check_trail(entries, states, rosters, signed, 1, self._keys)
         self._sound = found.ok
@@ -137,20 +136,17 @@ class Store:
 
     async def states(self) -> dict[str, DeploymentState]:
         """Every stored deployment; StoreError where a row cannot be trusted."""
-        async with self.database.begin() as connection:
-            rows = (await connection.execute(select(schema.state))).mappings().all()
+        rows = await self.database.mappings(select(schema.state))
         return {row["deployment"]: stored_state.from_row(self.database.path, **row) for row in rows}
 
     async def rosters(self) -> dict[str, Roster]:
         """What calls have changed, by deployment; StoreError where a row cannot be trusted."""
-        async with self.database.begin() as connection:
-            rows = (await connection.execute(select(schema.roster))).mappings().all()
+        rows = await self.database.mappings(select(schema.roster))
         return {row["deployment"]: stored_roster.from_row(self.database.path, **row) for row in rows}
 
     async def _stored(self) -> tuple[list[DeploymentState], dict[str, str]]:
         """What the trail must agree with: states, and the rosters' digests. Raises StoreError."""
-        async with self.database.begin() as connection:
-            rows = (await connection.execute(select(schema.roster))).mappings().all()
+        rows = await self.database.mappings(select(schema.roster))
         return list((await self.states()).values()), stored_roster.digests(self.database.path, rows)
 
     async def change_roster(self, roster: Roster, *, expected_revision: int, deed: Deed) -> AuditEntry:
@@ -159,19 +155,16 @@ class Store:
         `expected_revision` 0 stands for one that is not stored yet. Raises Refused when another was faster,
         Unavailable when the disk cannot take it.
         """
-        async with self._trail:
-            await self._write_head()
-            async with self.database.begin() as connection:
-                query = select(schema.roster.c.revision).where(schema.roster.c.deployment == roster.deployment)
-                stored = (await connection.execute(query)).scalar() or 0
-                if stored != expected_revision:
-                    raise Refused(f"another call has changed {roster.deployment} meanwhile: look again and repeat")
-                same = schema.roster.c.deployment == roster.deployment
-                await connection.execute(delete(schema.roster).where(same))
-                await connection.execute(insert(schema.roster).values(stored_roster.to_row(roster)))
-                entry = await self._append(connection, deed)
-            await self._committed(entry)
-        return entry
+
+        def change(connection: Connection) -> None:
+            same = schema.roster.c.deployment == roster.deployment
+            stored = connection.execute(select(schema.roster.c.revision).where(same)).scalar() or 0
+            if stored != expected_revision:
+                raise Refused(f"another call has changed {roster.deployment} meanwhile: look again and repeat")
+            connection.execute(delete(schema.roster).where(same))
+            connection.execute(insert(schema.roster).values(stored_roster.to_row(roster)))
+
+        return await self._enter(deed, change)
 
     async def transition(
         self,
@@ -187,62 +180,74 @@ class Store:
         `expected_generation` 0 stands for a deployment that is not stored yet. Raises Refused when another was
         faster or the key is taken, Unavailable when the disk cannot take it.
         """
-        async with self._trail:
-            await self._write_head()
-            async with self.database.begin() as connection:
-                await self._move(connection, state, expected_generation)
-                entry = await self._append(connection, deed)
-                await self._post(connection, deliveries, deed.at)
-                if receipt is not None:
-                    await self._keep(connection, receipt, entry)
-            await self._committed(entry)
-        return entry
+        return await self._enter(
+            deed, lambda connection: self._move(connection, state, expected_generation), deliveries, receipt
+        )
 
-    async def _move(self, connection: Transaction, state: DeploymentState, expected: int) -> None:
+    def _move(self, connection: Connection, state: DeploymentState, expected: int) -> None:
         query = select(schema.state.c.generation).where(schema.state.c.deployment == state.deployment)
-        stored = (await connection.execute(query)).scalar() or 0
+        stored = connection.execute(query).scalar() or 0
         if stored != expected:
             raise Refused(
                 f"{state.deployment} is in generation {stored}, not {expected} as expected: another call was faster,"
                 " look again and repeat"
             )
         if expected == 0:
-            await connection.execute(insert(schema.state).values(stored_state.to_row(state)))
+            connection.execute(insert(schema.state).values(stored_state.to_row(state)))
         else:
             change = update(schema.state).where(schema.state.c.deployment == state.deployment)
-            await connection.execute(change.values(stored_state.to_row(state)))
+            connection.execute(change.values(stored_state.to_row(state)))
 
-    async def _append(self, connection: Transaction, deed: Deed) -> AuditEntry:
+    async def _enter(
+        self,
+        deed: Deed,
+        change: Callable[[Connection], None] = lambda _: None,
+        deliveries: Sequence[Delivery] = (),
+        receipt: Receipt | None = None,
+    ) -> AuditEntry:
+        """What the deed changes, its entry of the trail, and what goes with it, at once; then the trail's head."""
+
+        def transaction(connection: Connection) -> AuditEntry:
+            change(connection)
+            entry = self._append(connection, deed)
+            self._post(connection, deliveries, deed.at)
+            if receipt is not None:
+                self._keep(connection, receipt, entry)
+            return entry
+
+        async with self._trail:
+            await self._write_head()
+            entry = await self.database.transact(transaction)
+            await self._committed(entry)
+        return entry
+
+    def _append(self, connection: Connection, deed: Deed) -> AuditEntry:
         newest = select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
-        row = (await connection.execute(newest)).one_or_none()
+        row = connection.execute(newest).one_or_none()
         last = Head(row.seq, row.hash) if row is not None else EMPTY
         if last != self._head:
             # Someone else wrote to the trail. Go on after the newest of both, and leave the kept head as evidence.
             self._sound = False
         entry = seal(last if last.seq > self._head.seq else self._head, deed)
-        await connection.execute(insert(schema.audit).values(msgspec.structs.asdict(entry)))
+        connection.execute(insert(schema.audit).values(msgspec.structs.asdict(entry)))
         return entry
 
-    async def _keep(self, connection: Transaction, receipt: Receipt, entry: AuditEntry) -> None:
-        await connection.execute(
-            delete(schema.idempotency).where(schema.idempotency.c.at < entry.at - _RECEIPTS_KEPT_S)
-        )
+    def _keep(self, connection: Connection, receipt: Receipt, entry: AuditEntry) -> None:
+        connection.execute(delete(schema.idempotency).where(schema.idempotency.c.at < entry.at - _RECEIPTS_KEPT_S))
         query = select(func.count()).where(schema.idempotency.c.key == receipt.key)
-        if (await connection.execute(query)).scalar():
+        if connection.execute(query).scalar():
             raise Refused("this Idempotency-Key was used for another call: send a new key with a new call")
         answer = msgspec.structs.replace(receipt.transition, audit_seq=entry.seq)
         document = msgspec.json.encode(answer).decode()
         row = {"key": receipt.key, "request": receipt.request, "document": document, "at": entry.at}
-        await connection.execute(insert(schema.idempotency).values(row))
+        connection.execute(insert(schema.idempotency).values(row))
 
     async def receipt(self, key: str) -> Receipt | None:
         """The answer to an earlier call with this key."""
-        query = select(schema.idempotency).where(schema.idempotency.c.key == key)
-        async with self.database.begin() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
+        rows = await self.database.rows(select(schema.idempotency).where(schema.idempotency.c.key == key))
+        if not rows:
             return None
-        return Receipt(row.key, row.request, msgspec.json.decode(row.document, type=Transition))
+        return Receipt(rows[0].key, rows[0].request, msgspec.json.decode(rows[0].document, type=Transition))
 
     @property
     def newest_seq(self) -> int:
@@ -273,8 +278,7 @@ class Store:
         self._head_written = True
 
     async def _entries(self) -> list[AuditEntry]:
-        async with self.database.begin() as connection:
-            rows = (await connection.execute(select(schema.audit).order_by(schema.audit.c.seq))).mappings().all()
+        rows = await self.database.mappings(select(schema.audit).order_by(schema.audit.c.seq))
         return [AuditEntry(**row) for row in rows]
 
     async def audit_entries(self, after: int, limit: int) -> tuple[AuditEntry, ...]:
@@ -300,28 +304,16 @@ class Store:
 
     async def acknowledge(self, alarm: Alarm, deed: Deed) -> AuditEntry:
         """Writes the acknowledged alarm and its audit entry at once."""
-        async with self._trail:
-            await self._write_head()
-            async with self.database.begin() as connection:
-                await put_alarm(connection, alarm)
-                entry = await self._append(connection, deed)
-            await self._committed(entry)
-        return entry
+        return await self._enter(deed, lambda connection: put_alarm(connection, alarm))
 
     async def record(self, deed: Deed, deliveries: Sequence[Delivery] = ()) -> AuditEntry:
         """Writes an audit entry that changes no state, and what is to be told of it, at once."""
-        async with self._trail:
-            await self._write_head()
-            async with self.database.begin() as connection:
-                entry = await self._append(connection, deed)
-                await self._post(connection, deliveries, deed.at)
-            await self._committed(entry)
-        return entry
+        return await self._enter(deed, deliveries=deliveries)
 
-    async def _post(self, connection: Transaction, deliveries: Sequence[Delivery], at: float) -> None:
+    def _post(self, connection: Connection, deliveries: Sequence[Delivery], at: float) -> None:
         if deliveries:
             rows = [msgspec.structs.asdict(d) | {"attempts": 0, "next_at": at} for d in deliveries]
-            await connection.execute(insert(schema.outbox), rows)
+            connection.execute(insert(schema.outbox), rows)
 
     def signed_head(self, at: float) -> SignedHead:
         """The newest entry's, signed at this moment where there is a key: to be kept elsewhere."""
@@ -337,8 +329,7 @@ class Store:
         return await asyncio.to_thread(check_trail, entries, states, rosters, kept, unheaded, self._keys, exported)
 
     async def _told(self, query: Select[Any]) -> tuple[AuditEntry, ...]:
-        async with self.database.begin() as connection:
-            rows = (await connection.execute(query)).mappings().all()
+        rows = await self.database.mappings(query)
         try:
             return tuple(msgspec.convert(msgspec.to_builtins(AuditEntry(**row)), AuditEntry) for row in rows)
         except msgspec.ValidationError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from sidecar.config import Deployment
 from sidecar.control.controller import Controller
@@ -150,8 +151,7 @@ async def test_a_dry_run_does_everything_but_write(world: Set) -> None:
 
 async def test_a_store_that_takes_nothing_leaves_the_old_champion_serving(world: Set) -> None:
     around, store, controller = world
-    async with store.database.begin() as connection:
-        await connection.exec_driver_sql("PRAGMA query_only = 1")
+    await store.database.change(text("PRAGMA query_only = 1"))
     with pytest.raises(Unavailable, match="read-only"):
         await promote(controller)
     assert controller.states["fraud"].champion == "3"

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from sidecar.control import decision_pages
 from sidecar.control import decisions as module
@@ -118,8 +119,7 @@ async def test_a_flipped_page_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_written_loses_nothing_and_says_so(decisions: Decisions) -> None:
-    async with decisions._database.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE decision RENAME TO away")
+    await decisions._database.change(text("ALTER TABLE decision RENAME TO away"))
     decisions.record([row()])
     with pytest.raises(Unavailable, match=r"decisions\.db"):
         await post(decisions, truth())
@@ -128,8 +128,7 @@ async def test_a_file_that_cannot_be_written_loses_nothing_and_says_so(decisions
     async with asyncio.timeout(30):
         while decisions.fault is None:
             await asyncio.sleep(0.01)
-    async with decisions._database.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE away RENAME TO decision")
+    await decisions._database.change(text("ALTER TABLE away RENAME TO decision"))
     counts, _ = await post(decisions, truth())
     assert counts == OutcomeCounts(matched=1)
 
@@ -140,11 +139,11 @@ async def test_joins_of_a_post_that_fails_half_way_are_handed_out_later(
     monkeypatch.setattr(module, "_CHUNK", 2)
     calls: list[int] = []
 
-    async def fails_second(*arguments: Any) -> Any:
+    def fails_second(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise Unavailable("the disk is full")
-        return await settle_all(*arguments)
+        return settle_all(*arguments, **named)
 
     monkeypatch.setattr(module, "settle_all", fails_second)
     decisions.record([row(f"r{place}") for place in range(4)])
@@ -199,8 +198,7 @@ async def test_a_file_that_is_too_large_loses_its_oldest_decisions_with_their_ou
         await decisions.flush()
     await post(decisions, *[truth(f"r{place:05}") for place in range(0, 30_000, 100)])
     await decisions.expire(1400.0)
-    async with decisions.database.begin() as connection:
-        assert await used_bytes(connection) <= 2_000_000
+    assert await decisions.database.transact(used_bytes) <= 2_000_000
     (kept,) = await decisions.coverage("fraud")
     assert (kept.decided, decisions.expired_beyond_bytes) == (
         30_000 - decisions.expired_beyond_bytes,

@@ -290,9 +290,8 @@ async def test_without_a_secret_nothing_leaves_unsigned(store: Store, receiver: 
 async def test_a_damaged_row_is_set_aside(store: Store, receiver: Receiver) -> None:
     post = Post(store, EventReceiver(url=receiver.url))
     await post.tell(event(1), event(2))
-    async with store.database.begin() as connection:
-        (first, _) = (await connection.execute(select(schema.outbox.c.id))).scalars().all()
-        await connection.execute(schema.outbox.update().where(schema.outbox.c.id == first).values(payload="{"))
+    ((first,), _) = await store.database.rows(select(schema.outbox.c.id))
+    await store.database.change(schema.outbox.update().where(schema.outbox.c.id == first).values(payload="{"))
     assert await post.outbox.send_due() == 1
     assert receiver.told == ["e-2"]
     assert (await post.office.letters()).items[0].fault == "it is no event"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from sidecar.config_gates import Gates
 from sidecar.control import gate_hours
@@ -85,8 +85,7 @@ async def test_it_is_bounded_in_days(kept: Kept) -> None:
 
 async def test_it_is_bounded_in_bytes_and_the_oldest_go_first(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     await kept.at(0.0)
-    async with kept.decisions.database.begin() as connection:
-        size = (await connection.exec_driver_sql("SELECT sum(length(record)) FROM gate_hour")).scalar_one()
+    ((size,),) = await kept.decisions.database.rows(text("SELECT sum(length(record)) FROM gate_hour"))
     monkeypatch.setattr(gate_hours, "MOST_BYTES", int(size * 3.5))
     await kept.at(*range(1, 8))
     assert [at for at, _ in await kept.seen()] == [5.0, 6.0, 7.0]
@@ -94,20 +93,17 @@ async def test_it_is_bounded_in_bytes_and_the_oldest_go_first(kept: Kept, monkey
 
 async def test_what_another_version_kept_is_counted_and_does_not_stop_the_rest(kept: Kept) -> None:
     await kept.at(0.0, 1.0, 2.0)
-    async with kept.decisions.database.begin() as connection:
-        for hour, record in enumerate((b"no zlib", zlib.compress(b"{}"))):
-            here = gate_hour.c.hour == int(START // HOUR_S) + hour
-            await connection.execute(update(gate_hour).where(here).values(record=record))
+    for hour, record in enumerate((b"no zlib", zlib.compress(b"{}"))):
+        here = gate_hour.c.hour == int(START // HOUR_S) + hour
+        await kept.decisions.database.change(update(gate_hour).where(here).values(record=record))
     found, unreadable = await kept.hours.hours("fraud", None, 0.0)
     assert (len(found), unreadable) == (1, 2)
 
 
 async def test_hours_take_no_room_from_decisions(kept: Kept) -> None:
-    async with kept.decisions.database.begin() as connection:
-        before = await used_bytes(connection)
+    before = await kept.decisions.database.transact(used_bytes)
     kept.challengers += [("fraud", str(number)) for number in range(100, 140)]
     await kept.at(0.0, 1.0)
-    async with kept.decisions.database.begin() as connection:
-        held = (await connection.exec_driver_sql("SELECT sum(length(record)) FROM gate_hour")).scalar_one()
-        assert held > 50_000
-        assert await used_bytes(connection) < before + held / 2
+    ((held,),) = await kept.decisions.database.rows(text("SELECT sum(length(record)) FROM gate_hour"))
+    assert held > 50_000
+    assert await kept.decisions.database.transact(used_bytes) < before + held / 2

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from sidecar.control.outbox import DONE_KEPT_S, LONGEST_WAIT_S, Outbox, OutboxStatus, Undelivered, Unreadable
 from sidecar.control.store import Delivery, Store
@@ -160,8 +161,7 @@ async def test_what_nobody_delivers_waits_and_says_why(tmp_path: Path, clock: Cl
 
 async def test_done_rows_go_after_a_week(tmp_path: Path, clock: Clock) -> None:
     async def rows(store: Store) -> int:
-        async with store.database.begin() as connection:
-            return int((await connection.exec_driver_sql("SELECT count(*) FROM outbox")).scalar_one())
+        return len(await store.database.rows(text("SELECT id FROM outbox")))
 
     async with opened(tmp_path) as store:
         await step(store, 1, "1", deliveries=[alias("1")])
@@ -224,8 +224,7 @@ async def test_the_sender_tries_again_by_itself(tmp_path: Path) -> None:
 async def test_a_store_that_takes_nothing_does_not_end_the_sender(tmp_path: Path, clock: Clock) -> None:
     async with opened(tmp_path) as store:
         await step(store, 1, "1", deliveries=[alias("1")])
-        async with store.database.begin() as connection:
-            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        await store.database.change(text("PRAGMA query_only = 1"))
         running = asyncio.create_task(outbox_of(store, Registry(), clock).run())
         done, _ = await asyncio.wait([running], timeout=0.3)
         assert not done

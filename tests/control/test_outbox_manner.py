@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from sidecar.control.outbox import DONE_KEPT_S, Manner, Outbox, Undelivered
 from sidecar.control.store import Delivery
@@ -33,9 +34,8 @@ async def test_two_outboxes_on_one_store_touch_no_row_of_each_other(tmp_path: Pa
         assert registry.taken == [alias("1")]
         clock.now += DONE_KEPT_S + 1
         await mine.send_due()
-        async with store.database.begin() as connection:
-            left = (await connection.exec_driver_sql("SELECT kind FROM outbox")).scalars().all()
-        assert left == ["registry.alias"], "each tidies up its own"
+        left = await store.database.rows(text("SELECT kind FROM outbox"))
+        assert left == [("registry.alias",)], "each tidies up its own"
 
 
 async def test_a_row_is_given_up_after_its_time_and_the_next_one_goes_out(tmp_path: Path, clock: Clock) -> None:

@@ -70,13 +70,10 @@ class World:
         return len(self.events) - before
 
     async def rows(self) -> list[dict[str, Any]]:
-        async with self.store.database.begin() as connection:
-            found = (await connection.execute(select(schema.outbox.c.payload))).scalars().all()
-        return [json.loads(payload) for payload in found]
+        return [json.loads(row.payload) for row in await self.store.database.rows(select(schema.outbox.c.payload))]
 
     async def deliver(self, **values: Any) -> None:
-        async with self.store.database.begin() as connection:
-            await connection.execute(update(schema.outbox).values(**values))
+        await self.store.database.change(update(schema.outbox).values(**values))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from sidecar.control.store import Delivery, Receipt, Store, StoreError
 from sidecar.decide.audit_chain import GENESIS, Deed
@@ -46,11 +47,10 @@ async def test_only_the_owner_may_read_the_folder(tmp_path: Path) -> None:
 
 
 async def test_the_database_syncs_fully_and_logs_ahead(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store, store.database.begin() as connection:
-        asked = {}
-        for name in ("journal_mode", "synchronous", "foreign_keys"):
-            asked[name] = (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
-    assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    asked = ("journal_mode", "synchronous", "foreign_keys")
+    async with opened(tmp_path) as store:
+        found = [await store.database.rows(text(f"PRAGMA {name}")) for name in asked]
+    assert found == [[("wal",)], [(2,)], [(1,)]]
 
 
 async def test_a_transition_from_a_stale_generation_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_a_crash_inside_the_transaction_leaves_the_old_state(
     async with opened(tmp_path) as store:
         await step(store, 1, "1")
 
-        async def crash(*arguments: object) -> None:
+        def crash(*arguments: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(store, point, crash)
@@ -92,8 +92,7 @@ async def test_a_crash_inside_the_transaction_leaves_the_old_state(
         assert await store.states() == {"fraud": state(1, "1")}
         assert (await store.verify()).entries == 1
         assert await store.receipt("k") is None
-        async with store.database.begin() as connection:
-            assert (await connection.exec_driver_sql("SELECT count(*) FROM outbox")).scalar() == 0
+        assert await store.database.rows(text("SELECT count(*) FROM outbox")) == [(0,)]
 
 
 async def test_a_receipt_is_given_again_with_the_number_of_its_entry(tmp_path: Path) -> None:
@@ -117,8 +116,7 @@ async def test_a_receipt_is_given_again_with_the_number_of_its_entry(tmp_path: P
 async def test_a_disk_that_takes_nothing_is_said_in_one_sentence(tmp_path: Path, pragma: str, says: str) -> None:
     async with opened(tmp_path) as store:
         await step(store, 1, "1")
-        async with store.database.begin() as connection:
-            await connection.exec_driver_sql(f"PRAGMA {pragma}")
+        await store.database.change(text(f"PRAGMA {pragma}"))
         with pytest.raises(Unavailable, match=says) as caught:
             await store.transition(
                 state(2, "2"), expected_generation=1, deed=deed("2", details=json.dumps("x" * 100_000))
@@ -131,8 +129,7 @@ async def test_a_disk_that_takes_nothing_is_said_in_one_sentence(tmp_path: Path,
 
 async def test_another_program_that_holds_the_database_is_named(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        async with store.database.begin() as connection:
-            await connection.exec_driver_sql("PRAGMA busy_timeout = 10")
+        await store.database.change(text("PRAGMA busy_timeout = 10"))
         holder = await asyncio.create_subprocess_exec(
             sys.executable, "-c",
             "import sqlite3, sys\n"
@@ -250,11 +247,9 @@ async def test_an_entry_without_a_transition_comes_with_what_is_to_be_told_or_no
         entry = await store.record(deed("1", action="reconcile"), told)
         assert (entry.seq, (await store.verify()).ok) == (2, True)
         assert (await store.states())["fraud"].generation == 1
-        async with store.database.begin() as connection:
-            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        await store.database.change(text("PRAGMA query_only = 1"))
         with pytest.raises(Unavailable):
             await store.record(deed("1", action="reconcile"), told)
     async with opened(tmp_path) as store:
-        async with store.database.begin() as connection:
-            assert (await connection.exec_driver_sql("SELECT count(*) FROM outbox")).scalar_one() == 1
+        assert await store.database.rows(text("SELECT count(*) FROM outbox")) == [(1,)]
         assert len(await store.audit_entries(0, 10)) == 2

@@ -128,9 +128,9 @@ async def test_an_event_that_was_given_up_is_listed_and_sent_again(stage: Stage,
     stage.write()
     await stage.control.reload()
     await promoted(stage)
-    async with stage.control._store.database.begin() as connection:
-        dead = update(schema.outbox).where(schema.outbox.c.kind == "event")
-        await connection.execute(dead.values(aside_at=time.time(), fault="no", subject=f"fraud {url}"))
+    events = update(schema.outbox).where(schema.outbox.c.kind == "event")
+    dead = events.values(aside_at=time.time(), fault="no", subject=f"fraud {url}")
+    await stage.control._store.database.change(dead)
     letters = await stage.get("/v1/events/dead-letters")
     assert letters["dead"] == len(letters["items"]) >= 1
     stage.document["events"] = [{"url": url}]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from registry_client.errors import InvalidDocument, Refused, RegistryError, Unreachable
 from sidecar.config import Deployment
@@ -186,8 +187,7 @@ async def test_where_there_is_no_alias_yet_it_is_made(around: FolderGround) -> N
 
 
 async def test_a_transition_that_could_not_be_stored_leaves_nothing_to_tell(around: FolderGround) -> None:
-    async with around.store.database.begin() as connection:
-        await connection.exec_driver_sql("PRAGMA query_only = 1")
+    await around.store.database.change(text("PRAGMA query_only = 1"))
     with pytest.raises(Unavailable):
         await around.promote("4")
     assert in_order(around.status())

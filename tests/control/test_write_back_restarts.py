@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from registry_client.errors import InvalidDocument, Refused
 from sidecar.control.carryover import Snapshot
@@ -23,9 +24,8 @@ async def around(tmp_path: Path) -> AsyncIterator[FolderGround]:
 
 
 async def sql(around: FolderGround, *statements: str) -> None:
-    async with around.store.database.begin() as connection:
-        for statement in statements:
-            await connection.exec_driver_sql(statement)
+    for statement in statements:
+        await around.store.database.change(text(statement))
 
 
 async def test_after_a_restart_what_was_not_told_is_no_divergence_and_is_told(around: FolderGround) -> None:
