@@ -337,7 +337,6 @@ class Control:
         """The table goes out, and at once evidence begins anew where it has to."""
         self._follower.ask_for()
         await self._publisher.send(states)
-        self._intake.go_on()  # the acknowledgements come among all other frames
         self._watches.follow(self._challengers.in_force(), states)
 
     def _wake(self) -> None:
@@ -347,3 +346,4 @@ class Control:
     async def _settle(self) -> None:
         if not await self._publisher.settle():
             log.warning("not every worker has taken the routing table yet")
+        self._intake.go_on()

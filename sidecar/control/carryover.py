@@ -32,10 +32,10 @@ class Carryover:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def next_serial(self) -> int:
-        """A number for a new routing table: larger than every earlier one, over restarts too."""
+    async def reserve_serials(self, count: int) -> int:
+        """The last of so many numbers for routing tables, all larger than every earlier one, over restarts too."""
         serial = schema.meta.c.key == "serial"
-        change = update(schema.meta).where(serial).values(value=schema.meta.c.value + 1)
+        change = update(schema.meta).where(serial).values(value=schema.meta.c.value + count)
 
         def raised(connection: Connection) -> int:
             connection.execute(change)

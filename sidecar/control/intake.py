@@ -2,7 +2,8 @@
 
 The one place behind which observation may fail: an exchange that an observer cannot digest is counted and forgotten,
 never raised. A burst is worked off in slices, so that the admin API answers meanwhile; until a worker's frames are
-worked off nothing more is read from it. That is the only back-pressure: the socket fills, and the worker drops.
+worked off nothing more is read from it. That is the only back-pressure: the socket fills, and the worker drops. A
+table's acknowledgement waits behind nothing: while one is awaited the frames before it are read, and kept for later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ log = logging.getLogger("sidecar.control.intake")
 
 # One slice of work between two looks at everything else. A call to the admin API takes about five of them.
 SLICE_FRAMES = 64
-SLICE_S = 0.01
+SLICE_S = 0.003
+# What one worker's frames may be for whose acknowledgement is awaited, before nothing more is read from it.
+MOST_AWAITING_BYTES = 4 << 20
+_ACKNOWLEDGED = msgspec.msgpack.encode(Acknowledged("", 0))[:5]  # the array's length, and the tag
 # A verb makes some forty steps, each of which would wait for a slice. The longest that the workers' frames wait for it.
 STAND_BACK_S = 0.25
 
@@ -79,6 +83,11 @@ class Intake:
         self._table = frame(encoded)
         for worker in self._workers:
             worker.send(self._table)
+            worker.read_on()
+
+    def awaits(self, worker: WorkerLink) -> bool:
+        """Whether a worker has yet to say that it routes by the present table."""
+        return self._table is not None and self._workers.get(worker, self._serial) != self._serial
 
     def acknowledged(self) -> bool:
         """True once at least one worker is here and every one routes by the present table."""
@@ -120,6 +129,12 @@ class Intake:
         if self._later is not None:
             self._later.cancel()
             self._slice()
+
+    def acknowledges(self, worker: WorkerLink, serial: int) -> None:
+        """A worker routes by the table with that number."""
+        if worker in self._workers:
+            self._workers[worker] = serial
+        self._changed.set()
 
     # --- told by a worker's connection -----------------------------------------------------------------------
 
@@ -167,7 +182,7 @@ class Intake:
 
     def _take_one(self) -> None:
         worker = self._busy.popleft()
-        self._take(worker, worker.waiting.popleft())
+        self._take(worker, worker.next_frame())
         if worker.waiting:
             self._busy.append(worker)
         elif worker in self._workers:
@@ -187,10 +202,6 @@ class Intake:
                 self.attempt(lambda: self._on_exchange(exchange))
             case WorkerCounts():
                 self.attempt(lambda: self._on_counts(received))
-            case Acknowledged(serial=serial):
-                if worker in self._workers:
-                    self._workers[worker] = serial
-                self._changed.set()
             case Draining():
                 self._draining.add(worker)
             case Hello(name, pid):
@@ -204,6 +215,7 @@ class WorkerLink(asyncio.Protocol):
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._reader = FrameReader()
+        self._waiting_bytes = 0
         self._decode = msgspec.msgpack.Decoder(WorkerFrame).decode
         self._transport: asyncio.Transport | None = None
         self.waiting: deque[bytes] = deque()
@@ -217,23 +229,40 @@ class WorkerLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """From asyncio."""
         try:
-            self.waiting.extend(self._reader.feed(data))
-        except BrokenFrame:
+            for content in self._reader.feed(data):
+                self._keep(content)
+        except (BrokenFrame, msgspec.DecodeError):
             self.broken()
         if self.waiting:
             self._intake.received(self)
+        if self._waiting_bytes >= MOST_AWAITING_BYTES:
+            self.hold()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """From asyncio."""
         self._intake.left(self)
+
+    def _keep(self, content: bytes) -> None:
+        if content.startswith(_ACKNOWLEDGED):
+            self._intake.acknowledges(self, cast("Acknowledged", self.decode(content)).serial)
+        else:
+            self.waiting.append(content)
+            self._waiting_bytes += len(content)
+
+    def next_frame(self) -> bytes:
+        """The oldest that waits."""
+        content = self.waiting.popleft()
+        self._waiting_bytes -= len(content)
+        return content
 
     def decode(self, content: bytes) -> WorkerFrame:
         """A frame's content. Raises msgspec.DecodeError."""
         return cast("WorkerFrame", self._decode(content))
 
     def hold(self) -> None:
-        """Reads nothing more until what waits is taken."""
-        if self._transport is not None:
+        """Reads nothing more until what waits is taken; where an acknowledgement is awaited, only if that is much."""
+        awaited = self._intake.awaits(self) and self._waiting_bytes < MOST_AWAITING_BYTES
+        if self._transport is not None and not awaited:
             self._transport.pause_reading()
 
     def read_on(self) -> None:

@@ -26,6 +26,7 @@ from sidecar.standing import DeploymentState
 log = logging.getLogger("sidecar.control.publisher")
 
 ACKNOWLEDGE_S = 2.0
+SERIALS_AT_ONCE = 1_000
 
 
 class Publisher:
@@ -44,13 +45,13 @@ class Publisher:
         self._switched_off = switched_off
         self._carryover = carryover
         self._intake = intake
-        self._serial = 0
+        self._serial = self._reserved = 0
         self._newest: bytes | None = None
         self._unwritten: bytes | None = None
         self._writing = asyncio.Lock()
 
     async def send(self, states: Mapping[str, DeploymentState]) -> None:
-        """Sends the table to every worker that is here. Never raises, and waits for the store's number only.
+        """Sends the table to every worker that is here. Never raises, and waits for the store's numbers only.
 
         A deployment that has no state yet (its first one could not be stored, or its registry has not named a champion
         yet) is left out.
@@ -79,14 +80,13 @@ class Publisher:
                 await self._write(encoded)
 
     async def _next_serial(self) -> int:
+        """The next of those that the store was asked for: no table that is sent under load waits for it."""
         try:
-            serial = await self._carryover.next_serial()
-            while serial <= self._serial:  # the store was away for some tables
-                serial = await self._carryover.next_serial()
+            while self._reserved <= self._serial:  # more than once where the store was away for some tables
+                self._reserved = await self._carryover.reserve_serials(SERIALS_AT_ONCE)
         except Unavailable as error:
             log.warning("the routing table goes out without the store", extra={"fields": {"says": str(error)}})
-            return self._serial + 1
-        return serial
+        return max(self._serial, self._reserved - SERIALS_AT_ONCE) + 1
 
     async def _write(self, encoded: bytes) -> None:
         try:

@@ -29,7 +29,7 @@ VERB_POINTS = {
     "after the head's renaming": ("", "", ""),
     "after the head": ("sidecar.control.store", "Store._committed", "after"),
     "before publication": ("sidecar.control.turns", "Turns.publish", "before"),
-    "after the table's number": ("sidecar.control.carryover", "Carryover.next_serial", "after"),
+    "after the table's number": ("sidecar.control.publisher", "Publisher._next_serial", "after"),
     "after the workers were sent it": ("sidecar.control.intake", "Intake.publish", "after"),
     "before the table's renaming": ("", "", ""),
     "after the table's renaming": ("", "", ""),

@@ -25,9 +25,9 @@ ALARM = Alarm(
 
 async def test_the_serial_grows_over_restarts(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        assert [await store.carryover.next_serial() for _ in range(3)] == [1, 2, 3]
+        assert [await store.carryover.reserve_serials(count) for count in (1, 5, 10)] == [1, 6, 16]
     async with opened(tmp_path) as store:
-        assert await store.carryover.next_serial() == 4
+        assert await store.carryover.reserve_serials(2) == 18
 
 
 async def test_an_alarm_keeps_its_id_when_its_kind_changes(tmp_path: Path) -> None:

@@ -260,6 +260,9 @@ class _Transport(asyncio.Transport):
         self.paused = False
         self.closing = False
 
+    def is_read(self) -> bool:
+        return not self.paused
+
     def pause_reading(self) -> None:
         self.paused = True
 
@@ -288,6 +291,40 @@ async def test_while_a_verb_is_carried_out_nothing_is_taken_and_then_all_of_it_i
     assert [one.request_id for one in heard.exchanges] == [f"id-{number}" for number in range(100)]
     writer.write(framed(Offered(exchange(100))))
     await until(lambda: len(heard.exchanges) == 101)
+
+
+async def test_an_acknowledgement_waits_behind_no_frame_and_for_no_verb(heard: Heard) -> None:
+    link, transport = taking.WorkerLink(heard.intake), _Transport()
+    link.connection_made(transport)
+    heard.intake.stand_back()
+    link.data_received(framed(*(Offered(exchange(number)) for number in range(100))))
+    assert not transport.is_read(), "no table is out yet that it could acknowledge"
+    heard.publish(1)
+    assert transport.is_read()
+    link.data_received(framed(Offered(exchange(100)), Acknowledged("w0", 1), Offered(exchange(101))))
+    assert heard.intake.acknowledged()
+    assert heard.exchanges == []
+    heard.intake.go_on()
+    await until(lambda: len(heard.exchanges) == 102)
+    assert [one.request_id for one in heard.exchanges] == [f"id-{number}" for number in range(102)]
+
+
+async def test_who_owes_an_acknowledgement_is_read_on_but_not_without_a_bound(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, transport = taking.WorkerLink(heard.intake), _Transport()
+    link.connection_made(transport)
+    heard.intake.stand_back()
+    heard.publish(1)
+    sent = framed(*(Offered(exchange(number)) for number in range(10)))
+    link.data_received(sent)
+    assert transport.is_read()
+    monkeypatch.setattr(taking, "MOST_AWAITING_BYTES", len(sent))
+    link.data_received(sent)
+    assert not transport.is_read()
+    heard.intake.go_on()
+    await until(lambda: len(heard.exchanges) == 20)
+    assert transport.is_read()
 
 
 async def test_a_verb_that_takes_long_is_not_waited_for(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,17 +60,17 @@ async def test_a_table_is_sent_written_and_settled(tmp_path: Path) -> None:
         assert on_disk(path) == 2
 
 
-def full(calls: int) -> Callable[[Carryover], object]:
+def full(calls: int) -> Callable[[Carryover, int], object]:
     """A store that cannot take the first calls."""
-    original, left = Carryover.next_serial, [calls]
+    original, left = Carryover.reserve_serials, [calls]
 
-    async def next_serial(self: Carryover) -> int:
+    async def reserve_serials(self: Carryover, count: int) -> int:
         if left[0] > 0:
             left[0] -= 1
             raise Unavailable("the disk is full")
-        return await original(self)
+        return await original(self, count)
 
-    return next_serial
+    return reserve_serials
 
 
 async def test_a_full_disk_does_not_stop_a_rollback_and_numbers_keep_growing(
@@ -78,11 +78,31 @@ async def test_a_full_disk_does_not_stop_a_rollback_and_numbers_keep_growing(
 ) -> None:
     async with opened(tmp_path) as store:
         publishing_to, sent = publisher(store, tmp_path / "table")
+        monkeypatch.setattr(publishing, "SERIALS_AT_ONCE", 2)
         await publishing_to.send(STATES)
-        monkeypatch.setattr(Carryover, "next_serial", full(3))
-        for _ in range(5):
+        monkeypatch.setattr(Carryover, "reserve_serials", full(3))
+        for _ in range(6):
             await publishing_to.send(STATES)
-        assert sent.serials == [1, 2, 3, 4, 5, 6]
+        assert sent.serials == [1, 2, 3, 4, 5, 6, 7]
+    async with opened(tmp_path) as store:
+        publishing_to, sent = publisher(store, tmp_path / "table")
+        await publishing_to.send(STATES)
+        assert sent.serials[0] > 7
+
+
+async def test_the_store_is_asked_for_many_numbers_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as store:
+        publishing_to, sent = publisher(store, tmp_path / "table")
+        await publishing_to.send(STATES)
+        with monkeypatch.context() as patched:
+            patched.setattr(Carryover, "reserve_serials", full(1))
+            for _ in range(publishing.SERIALS_AT_ONCE - 1):
+                await publishing_to.send(STATES)
+        assert sent.serials == list(range(1, publishing.SERIALS_AT_ONCE + 1))
+    async with opened(tmp_path) as store:
+        publishing_to, sent = publisher(store, tmp_path / "table")
+        await publishing_to.send(STATES)
+        assert sent.serials == [publishing.SERIALS_AT_ONCE + 1]
 
 
 async def test_a_table_that_could_not_be_written_is_written_with_the_next_settling(
