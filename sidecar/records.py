@@ -84,8 +84,9 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request with all its legs. `at` is seconds since the epoch when its first byte came.
 
     `json_bytes`: how much of the body is JSON before raw tensors begin; -1 where the request does not say.
-    `canary` is the version that was asked before the champion, else empty. Its leg is among the shadows, as its other
-    answers are; the champion's is then that of a copy, or of the answer that the canary did not give.
+    `canary` is the version that was asked before the champion, else empty; `step_since` says at which of its steps, by
+    when that began. Its leg is among the shadows, as its other answers are; the champion's is then that of a copy, or
+    of the answer that the canary did not give.
     """
 
     request_id: str
@@ -102,6 +103,7 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trace: Trace | None = None
     json_bytes: int = -1
     canary: str = ""
+    step_since: float = 0.0
 
     @property
     def served(self) -> Leg:
@@ -196,7 +198,8 @@ class OfflineRow(msgspec.Struct, frozen=True):
 class ShadowCounts(msgspec.Struct, array_like=True):
     """What became of the copies to one challenger under one generation. Cumulative since the worker started.
 
-    `breaker` is its breaker's state now: closed, open or probing.
+    `breaker` is its breaker's state now: closed, open or probing. `step_since`: of copies to the champion of what a
+    canary has answered, at which of its steps; else 0.0.
     """
 
     deployment: str
@@ -208,6 +211,7 @@ class ShadowCounts(msgspec.Struct, array_like=True):
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     breaker: str = "closed"
+    step_since: float = 0.0
 
 
 class RequestCounts(msgspec.Struct, array_like=True):

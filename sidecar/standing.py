@@ -293,7 +293,10 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChampionSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version answered at a moment, and who decided so, on what; `audit_seq` is that decision's entry."""
+    """Which version answered at a moment, and who decided so, on what; `audit_seq` is that decision's entry.
+
+    `canary`: it answered a share of the requests beside a champion.
+    """
 
     version: str
     since: float
@@ -302,6 +305,7 @@ class ChampionSpan(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str | None
     reason: str = ""
     audit_seq: int | None = None
+    canary: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

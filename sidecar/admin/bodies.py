@@ -54,7 +54,7 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST …/canary`; to abort, `challenger` may be left out, and of the rest only the reason is looked at."""
+    """`POST …/canary`; to abort, `challenger` may be left out, and of the rest only reason and dry run count."""
 
     reason: Reason
     challenger: Version | None = None

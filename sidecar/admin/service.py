@@ -133,7 +133,14 @@ class Service(Protocol):
         """A challenger answers a share of the requests, if every gate passes."""
 
     async def stop_canary(
-        self, name: str, version: str | None, *, actor: str, reason: str, idempotency_key: str | None
+        self,
+        name: str,
+        version: str | None,
+        *,
+        actor: str,
+        reason: str,
+        idempotency_key: str | None,
+        dry_run: bool = False,
     ) -> Transition:
         """All requests are the champion's again."""
 

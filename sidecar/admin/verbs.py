@@ -65,7 +65,12 @@ class Verbs:
         if body.abort:
             return json_answer(
                 await self._service.stop_canary(
-                    name, body.challenger, actor=actor, reason=body.reason, idempotency_key=key
+                    name,
+                    body.challenger,
+                    actor=actor,
+                    reason=body.reason,
+                    idempotency_key=key,
+                    dry_run=body.dry_run,
                 )
             )
         if body.challenger is None:

@@ -165,6 +165,7 @@ class Control:
             clock=time.time,
             basis=self._desk.basis,
             agreed=lambda *asked: self._desk.agreements.agreed(*asked),  # noqa: PLW0108  made later
+            shadow_on=lambda name: self._challengers.roster(name).enabled,
         )
         self._desk.agreements = Agreements(
             self._store,

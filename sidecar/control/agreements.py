@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from sidecar import __version__
-from sidecar.agreed import ApprovalDone, ApprovalStatus
+from sidecar.agreed import Approval, ApprovalDone, ApprovalStatus
 from sidecar.config import Deployment
 from sidecar.config_gates import ApprovalsGate, Gates
 from sidecar.control.store import Store
@@ -76,7 +76,7 @@ class Agreements:
         """The evidence with the approvals that count for it."""
         policy = _policy(gates)
         subject = subject_of(evidence, gates, generation)
-        approvals = self._book.counting(subject, policy.valid_s, self._aged_to(subject, now))
+        approvals = self._book.counting(subject, policy.valid_s, now, self._as_canary(subject))
         return msgspec.structs.replace(evidence, approvals=approvals) if approvals else evidence
 
     def seen(self, table: GateTable, evidence: Evidence, gates: Gates, generation: int) -> None:
@@ -98,7 +98,7 @@ class Agreements:
         policy = _policy(deployment.gates)
         return Agreed(
             grounds=grounds,
-            approvals=self._book.counting(grounds.subject, policy.valid_s, self._aged_to(grounds.subject)),
+            approvals=self._counting(grounds.subject, policy.valid_s),
             needed=policy.min,
             promoter_counts=policy.promoter_counts,
             reviewed=None if reviewed is None else self._shown.get(reviewed),
@@ -107,7 +107,8 @@ class Agreements:
     def status(self, table: GateTable) -> tuple[ApprovalStatus, ...]:
         """The approvals of a challenger, of which this table was just made; oldest first."""
         grounds, policy = self._shown[table.evidence], _policy(self._deployments()[table.deployment].gates)
-        return self._book.status(grounds.subject, policy.valid_s, self._aged_to(grounds.subject))
+        subject = grounds.subject
+        return self._book.status(subject, policy.valid_s, self._clock(), self._as_canary(subject))
 
     # --- the verbs -----------------------------------------------------------------------------------------------
 
@@ -152,15 +153,15 @@ class Agreements:
                 continue
             valid_s = _policy(deployment.gates).valid_s
             async with self._turns.of(name):
-                if self._standing.get((name, challenger)) is grounds and self._book.counting(
-                    grounds.subject, valid_s, self._aged_to(grounds.subject)
-                ):
+                standing = self._standing.get((name, challenger))
+                if standing is grounds and self._counting(grounds.subject, valid_s):
                     await self._write(VOID, grounds, MACHINE, f"gate {', '.join(grounds.failing)} failed", None)
 
-    def _aged_to(self, subject: Subject, now: float | None = None) -> float:
-        """The moment whose approvals count."""
-        at, since = self._clock() if now is None else now, self._canary_since(subject.deployment, subject.challenger)
-        return at if since is None else min(at, since)
+    def _counting(self, subject: Subject, valid_s: float) -> tuple[Approval, ...]:
+        return self._book.counting(subject, valid_s, self._clock(), self._as_canary(subject))
+
+    def _as_canary(self, subject: Subject) -> float | None:
+        return self._canary_since(subject.deployment, subject.challenger)
 
     async def _write(self, action: str, grounds: Grounds, actor: str, reason: str, evidence: str | None) -> AuditEntry:
         subject = grounds.subject

@@ -18,6 +18,7 @@ from sidecar.agreed import HoldDone
 from sidecar.control.alarm_book import AlarmBook
 from sidecar.control.announcer import Announcer
 from sidecar.control.canarying import Canarying, CanaryVerbs
+from sidecar.control.objection import Objection
 from sidecar.control.store import Store
 from sidecar.control.turns import Turns
 from sidecar.control.watch import DeploymentWatch
@@ -52,7 +53,7 @@ class Verbs(CanaryVerbs, Protocol):
         force: bool,
         idempotency_key: str | None,
         plan: str | None = None,
-        automatic: bool = False,
+        objection: Objection | None = None,
     ) -> Transition:
         """Through the gates."""
 
@@ -81,6 +82,7 @@ class Verbs(CanaryVerbs, Protocol):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        objection: Objection | None = None,
     ) -> Transition:
         """A share of the requests first."""
 
@@ -110,7 +112,7 @@ class Automation:
         self._passing: dict[tuple[str, str, int, float], float] = {}
         self._pasts: dict[str, tuple[int, Past]] = {}
         self._waits: dict[str, dict[str, str]] = {}
-        self._not_before: dict[str, float] = {}
+        self._refused_at: dict[str, float] = {}
 
     def waits(self, name: str) -> dict[str, str]:
         """By version: what the machine's next step waits for."""
@@ -145,16 +147,25 @@ class Automation:
             del self._waits[name]
         standing = {(name, watch.state.generation) for name, watch in self._watches.items()}
         self._passing = {key: since for key, since in self._passing.items() if (key[0], key[2]) in standing}
+        faults: list[SidecarError] = []
         for name, watch in list(self._watches.items()):
-            policy, now = watch.deployment.promotion, self._clock()
-            self._waits[name] = {}
-            if watch.state.canary is not None:
-                await self._look_at_canary(name, watch, watch.state.canary, now)
-            elif phase(watch.state, now) == "watching":
-                if policy.watch.rollback == "auto":
-                    await self._watch_over(name, watch, now)
-            elif policy.mode == "auto":
-                await self._look(name, watch, now)
+            try:
+                await self._look_at(name, watch, self._clock())
+            except SidecarError as error:  # one of them hides no other
+                faults.append(error)
+        if faults:
+            raise faults[0]
+
+    async def _look_at(self, name: str, watch: DeploymentWatch, now: float) -> None:
+        policy = watch.deployment.promotion
+        self._waits[name] = {}
+        if watch.state.canary is not None:
+            await self._look_at_canary(name, watch, watch.state.canary, now)
+        elif phase(watch.state, now) == "watching":
+            if policy.watch.rollback == "auto":
+                await self._watch_over(name, watch, now)
+        elif policy.mode == "auto":
+            await self._look(name, watch, now)
 
     # --- while a new champion is watched -------------------------------------------------------------------------
 
@@ -174,7 +185,7 @@ class Automation:
         if (await self._past(name)).moves_left(deployment.promotion.flaps, now) < 1:
             self._waits[name][state.champion] = f"{says}; the machine has moved the champion too often to go back"
             return
-        if now < self._not_before.get(name, 0.0):
+        if self._tried_just_now(name, now):
             self._waits[name][state.champion] = f"{says}; going back is tried again soon"
             return
         try:
@@ -211,20 +222,31 @@ class Automation:
                 continue
             table = self._verbs.gates(name, challenger)
             if table.verdict == "pass":
-                passing_s: float | None = now - self._passing.setdefault(key, now)
+                since = self._passing.setdefault(key, now)
+                passing_s: float | None = now - since
+                if since > now:  # the clock was set back
+                    self._passing[key], passing_s = now, 0.0
             else:
                 self._passing.pop(key, None)
                 passing_s = None
             says = waits(watch.deployment.promotion, past, challenger, passing_s, now)
             if says is not None:
                 self._waits[name][challenger] = says
-            elif now < self._not_before.get(name, 0.0):
+            elif self._tried_just_now(name, now):
                 self._waits[name][challenger] = "every gate passes; it is tried again soon"
             elif await self._moved(name, watch, table, now):
                 return
 
     async def _moved(self, name: str, watch: DeploymentWatch, table: GateTable, now: float) -> bool:
         """A canary where there are steps for one and it has not taken them, else a promotion."""
+        judged = watch.state
+
+        async def objection() -> str | None:
+            """What somebody has done or said before the turn came."""
+            if watch.state != judged:
+                return "somebody was faster"
+            return (await self._past(name)).held(table.challenger)
+
         policy, says = watch.deployment.promotion, f"every gate has passed for {watch.deployment.promotion.dwell_s:g} s"
         try:
             if policy.canary.steps and watch.state.canary is None:
@@ -238,6 +260,7 @@ class Automation:
                     dry_run=False,
                     force=False,
                     idempotency_key=None,
+                    objection=objection,
                 )
                 return True
             await self._verbs.promote(
@@ -250,7 +273,7 @@ class Automation:
                 dry_run=False,
                 force=False,
                 idempotency_key=None,
-                automatic=True,
+                objection=objection,
             )
         except SidecarError as error:
             self._refused(name, table.challenger, str(error), now)
@@ -258,8 +281,12 @@ class Automation:
         log.info("a challenger was promoted", extra={"fields": {"deployment": name, "version": table.challenger}})
         return True
 
+    def _tried_just_now(self, name: str, now: float) -> bool:
+        """Within the last half minute; a clock that was set back makes nobody wait for longer."""
+        return 0.0 <= now - self._refused_at.get(name, -RETRY_S) < RETRY_S
+
     def _refused(self, name: str, version: str, says: str, now: float) -> None:
-        self._not_before[name] = now + RETRY_S
+        self._refused_at[name] = now
         self._waits[name][version] = says
         log.warning("the machine was refused", extra={"fields": {"deployment": name, "says": says}})
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sidecar.control.controller import Controller
+from sidecar.control.objection import Objection, unobjected
 from sidecar.control.probe import probed
 from sidecar.control.repeated_calls import first_answer, request_of
 from sidecar.control.store import Store
@@ -21,7 +22,7 @@ from sidecar.decide.evidence_record import with_record
 from sidecar.decide.plan import Promote
 from sidecar.decide.promotion import MACHINE, candidate, checked_reason
 from sidecar.decide.routing import targets
-from sidecar.errors import Unavailable
+from sidecar.errors import Refused, Unavailable
 from sidecar.reports import GateTable
 from sidecar.standing import Canary, Target, Transition
 
@@ -33,6 +34,7 @@ class Canaries:
         store: open.
         controller: whose turns, states and way into the store these are.
         gate_table, probe, clock, basis, agreed: as the controller's.
+        shadow_on: whether a deployment's shadow work is switched on: else no canary is asked for anything.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Canaries:
         clock: Callable[[], float],
         basis: Callable[[GateTable], Mapping[str, Any]],
         agreed: Callable[[GateTable, str | None], Agreed | None],
+        shadow_on: Callable[[str], bool] = lambda _name: True,
     ) -> None:
         self._store = store
         self._controller = controller
@@ -53,6 +56,7 @@ class Canaries:
         self._clock = clock
         self._basis = basis
         self._agreed = agreed
+        self._shadow_on = shadow_on
 
     async def start(
         self,
@@ -66,9 +70,11 @@ class Canaries:
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        objection: Objection | None = None,
     ) -> Transition:
         """The challenger answers the first step's share if every gate passes and it answers its probe.
 
+        `objection`: what is asked where the machine calls.
         Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
         """
         controller = self._controller
@@ -81,6 +87,9 @@ class Canaries:
             if first is not None:
                 return first
             await controller.recording.catch_up(name)
+            await unobjected(objection)
+            if not self._shadow_on(name):
+                raise Refused(f"{name}: shadow work is switched off, so no canary is asked: `sidecar shadow on {name}`")
             state, known, steps = controller.state(name), targets(deployment), steps_of(deployment.promotion)
             candidate(state, command, known)
             table = self._gate_table(name, challenger)
@@ -116,6 +125,7 @@ class Canaries:
         facts: Mapping[str, object] = {},
         record: Mapping[str, Any] = {},
         expected: Canary | None = None,
+        dry_run: bool = False,
     ) -> Transition:
         """All requests are the champion's again. No gates, no probe: the champion has answered all along.
 
@@ -127,7 +137,9 @@ class Canaries:
         request = request_of("canary_stop", name, [version, actor, text])
         async with controller.turns.of(name):
             try:
-                first = await first_answer(controller.recording, self._store, idempotency_key, request)
+                first = None
+                if not dry_run:
+                    first = await first_answer(controller.recording, self._store, idempotency_key, request)
             except Unavailable:
                 first = None
             if first is not None:
@@ -135,4 +147,4 @@ class Canaries:
             state = controller.state(name)
             plan = decide_stop(state, version, actor, text, self._clock(), facts, expected)
             plan = dataclasses.replace(plan, details=with_record(plan.details, record))
-            return await controller.commit(plan, idempotency_key, request)
+            return await controller.told_or_done(plan, request, idempotency_key, dry_run=dry_run)

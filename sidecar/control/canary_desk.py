@@ -13,10 +13,12 @@ import msgspec
 
 from sidecar.canary import CanaryStatus
 from sidecar.control.canaries import Canaries
+from sidecar.control.objection import Objection
 from sidecar.control.questions import Questions
 from sidecar.decide.canary import step_gates
 from sidecar.decide.evidence_record import record_of
 from sidecar.decide.gates import judge
+from sidecar.decide.routing import canary_route
 from sidecar.errors import Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Canary, DeploymentStatus, Event, Transition
@@ -36,26 +38,29 @@ class CanaryDesk(Questions):
 
     def canary(self, name: str) -> CanaryStatus:
         """How a canary stands, with the gates over its present step. Raises Unknown where there is none."""
-        canary = self._canary_of(name)
-        table, _ = self.canary_gates(name)
+        canary, weight = self._canary_of(name), self._share(name)
+        waits = self.automation.waits(name).get(canary.version)
+        table = None
+        if canary.version in self._watch(name).comparisons:
+            table, _ = self.canary_gates(name)
+        else:
+            waits = "the settings name it no longer: it is taken back in a moment"
         return CanaryStatus(
             version=canary.version,
-            weight=canary.now.weight if self.challengers.roster(name).enabled else 0.0,
+            weight=weight,
             step=canary.step + 1,
             steps=canary.steps,
             since=canary.since,
             step_since=canary.step_since,
-            verdict=table.verdict,
-            gates=table.gates,
-            waits=self.automation.waits(name).get(canary.version),
+            verdict="insufficient" if table is None else table.verdict,
+            gates=() if table is None else table.gates,
+            waits=waits,
         )
 
     def canary_weight(self, name: str) -> tuple[str, float] | None:
         """Which version answers a share of the requests, and which share."""
         canary = self._watch(name).state.canary
-        if canary is None:
-            return None
-        return canary.version, canary.now.weight if self.challengers.roster(name).enabled else 0.0
+        return None if canary is None else (canary.version, self._share(name))
 
     def canary_gates(self, name: str) -> tuple[GateTable, Callable[[], Mapping[str, Any]]]:
         """The gates over the present step's evidence, and what makes the record of that, for a trail's entry."""
@@ -81,6 +86,7 @@ class CanaryDesk(Questions):
         dry_run: bool,
         force: bool,
         idempotency_key: str | None,
+        objection: Objection | None = None,
     ) -> Transition:
         """A challenger answers a share of the requests, if every gate passes."""
         before = self._store.newest_seq
@@ -94,6 +100,7 @@ class CanaryDesk(Questions):
             dry_run=dry_run,
             force=force,
             idempotency_key=idempotency_key,
+            objection=objection,
         )
         if not dry_run:
             self._tell(done, "canary_start", actor, before)
@@ -117,6 +124,7 @@ class CanaryDesk(Questions):
         facts: Mapping[str, object] = {},
         record: Mapping[str, Any] = {},
         expected: Canary | None = None,
+        dry_run: bool = False,
     ) -> Transition:
         """All requests are the champion's again."""
         before = self._store.newest_seq
@@ -129,8 +137,10 @@ class CanaryDesk(Questions):
             facts=facts,
             record=record,
             expected=expected,
+            dry_run=dry_run,
         )
-        self._tell(done, "canary_stop", actor, before)
+        if not dry_run:
+            self._tell(done, "canary_stop", actor, before)
         return done
 
     def _tell(self, done: Transition, action: str, actor: str, before: int) -> None:
@@ -143,6 +153,14 @@ class CanaryDesk(Questions):
         version = done.from_version if action == "canary_stop" else done.to_version
         says = f"{actor}: version {version} answers {share:.4g} of the requests"
         self._announcer.announce(Event(type=event_type, deployment=done.deployment, at=self._clock(), says=says))
+
+    def _share(self, name: str) -> float:
+        """As the workers have it by now."""
+        watch = self._watch(name)
+        if not self.challengers.roster(name).enabled:
+            return 0.0
+        route = canary_route(watch.deployment, watch.state, self._settings())
+        return 0.0 if route is None else route.weight
 
     def _canary_of(self, name: str) -> Canary:
         canary = self._watch(name).state.canary

@@ -1,9 +1,9 @@
 """What the machine does about a canary, once a second: judges its step, gives it the next share, or takes it back.
 
 Keeps: it takes back by itself in every mode, as soon as a gate fails, its connections have failed for long, or the
-settings name it no longer; what a broken input shows is held against nobody. Shares grow in every mode, but not where a
-person holds the version or outside the hours of the machine. What comes after the last step is a promotion: the
-machine's own in mode auto, else a person's, who is told that it is ready.
+settings name it no longer, or mean another model by it; what a broken input shows is held against nobody. Shares grow
+in every mode, but not where a person holds the version or outside the hours of the machine. What comes after the last
+step is a promotion: the machine's own in mode auto, else a person's, who is told that it is ready.
 Does not: decide (`decide/canary`), carry out (`canaries`). Called by: `automation`, with what people have said.
 """
 
@@ -73,10 +73,9 @@ class Canarying:
     async def look(self, name: str, watch: DeploymentWatch, canary: Canary, past: Callable[[], Awaitable[Past]]) -> str:
         """Does what is to be done now. Raises SidecarError where it was refused."""
         now = self._clock()
-        known = targets(watch.deployment).get(canary.version)
-        if known != canary.target:
-            says = "at another address by now" if known is not None else "no longer"
-            await self._stop(name, canary, f"the settings name version {canary.version} {says}", {}, {})
+        other = _other(watch, canary)
+        if other is not None:
+            await self._stop(name, canary, other, {}, {})
             return f"version {canary.version} was taken back"
         table, record = self._verbs.canary_gates(name)
         whole = self._verbs.gates(name, canary.version)
@@ -131,6 +130,17 @@ class Canarying:
             since = now
         self._unwell[name] = canary, since
         return now - since
+
+
+def _other(watch: DeploymentWatch, canary: Canary) -> str | None:
+    """Why what answers is not what has passed the gates; None where it is."""
+    known = targets(watch.deployment).get(canary.version)
+    if known != canary.target:
+        says = "at another address by now" if known is not None else "no longer"
+        return f"the settings name version {canary.version} {says}"
+    if watch.evidence.canary.other_model:
+        return f"version {canary.version}, or its champion, is another model by now than the one that passed the gates"
+    return None
 
 
 def _held_up(policy: Promotion, past: Past, canary: Canary, now: float, *, step: bool) -> str | None:

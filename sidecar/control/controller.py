@@ -17,6 +17,7 @@ import msgspec
 
 from sidecar.config import Deployment
 from sidecar.control.acknowledging import acknowledge
+from sidecar.control.objection import Objection, unobjected
 from sidecar.control.probe import probed
 from sidecar.control.recording import Recording
 from sidecar.control.repeated_calls import answer_of, first_answer, receipt_of, request_of
@@ -133,14 +134,16 @@ class Controller:
         force: bool,
         idempotency_key: str | None,
         plan: str | None = None,
-        automatic: bool = False,
+        objection: Objection | None = None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes and it answers its probe.
+
+        `objection`: what is asked where the machine calls.
 
         Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
         """
         text = checked_reason(reason)
-        command = Promote(challenger, actor, text, expected_champion, evidence, force, plan, automatic)
+        command = Promote(challenger, actor, text, expected_champion, evidence, force, plan, objection is not None)
         deployment = self.deployment(name)
         request = request_of("promote", name, command)
         async with self.turns.of(name):
@@ -149,6 +152,7 @@ class Controller:
             if first is not None:
                 return first
             await self.recording.catch_up(name)
+            await unobjected(objection)
             state, known = self.state(name), targets(deployment)
             candidate(state, command, known)
             table = self._gate_table(name, challenger)

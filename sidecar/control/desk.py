@@ -16,6 +16,7 @@ from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone
 from sidecar.control.canary_desk import CanaryDesk
 from sidecar.control.ingest import Ingest
 from sidecar.control.joining import Joining
+from sidecar.control.objection import Objection
 from sidecar.control.reconcile import Reconciler, Side
 from sidecar.control.record import Record
 from sidecar.decide.audit_chain import Deed
@@ -60,7 +61,7 @@ class Desk(CanaryDesk):
         force: bool,
         idempotency_key: str | None,
         plan: str | None = None,
-        automatic: bool = False,
+        objection: Objection | None = None,
     ) -> Transition:
         """Makes the challenger the champion if every gate passes."""
         before = self._generation(name)
@@ -75,7 +76,7 @@ class Desk(CanaryDesk):
             force=force,
             idempotency_key=idempotency_key,
             plan=plan,
-            automatic=automatic,
+            objection=objection,
         )
         if not dry_run:
             self._announce("promote", "sidecar.promoted", done, actor, before)

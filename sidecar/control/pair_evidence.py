@@ -33,7 +33,7 @@ class PairEvidence:
     """`comparisons` by challenger, `paired` their outcomes beside the champion's, `label_queues` what is wanted."""
 
     def __init__(self, deployment: Deployment, state: DeploymentState) -> None:
-        self._deployment, self._champion = deployment, state.champion
+        self._deployment, self._champion, self._generation = deployment, state.champion, state.generation
         self.copies = DueCopies(deployment, state)
         self.comparisons: dict[str, ComparisonObserver] = {}
         self._segments = Segments(deployment.comparison.segments)
@@ -52,8 +52,10 @@ class PairEvidence:
         it was.
         """
         before, former = self._deployment, self.copies.addresses
+        if state.generation != self._generation:
+            self.comparisons = {}  # of another pair, or counted otherwise: nothing goes on from it
         same = same and deployment.comparison.threshold == before.comparison.threshold
-        self._deployment, self._champion = deployment, state.champion
+        self._deployment, self._champion, self._generation = deployment, state.champion, state.generation
         self.copies = DueCopies(deployment, state)
         self._segments = Segments(deployment.comparison.segments)
         self.again = AskedAgain(deployment.noise_floor.share)
@@ -75,6 +77,7 @@ class PairEvidence:
     def forget(self, versions: Iterable[str], now: float) -> None:
         """These challengers' evidence begins anew, and with all of them the champion's."""
         gone = set(versions)
+        self.canary.forget(gone, now)
         if gone == set(self.comparisons):
             self.paired, self.label_queues = QualityObserver(self.threshold), LabelQueues()
         for version in gone:
@@ -107,6 +110,8 @@ class PairEvidence:
         self.paired.forget_pair(self._champion, version)
         self.label_queues.forget(version)
         tolerance, self_test = tolerance_of(self._deployment), self.copies.self_test(version)
+        if version in self.comparisons:
+            return self.comparisons[version].anew(now, tolerance)
         return ComparisonObserver(self._champion, version, score_tolerance=tolerance, now=now, self_test=self_test)
 
     @property
@@ -163,6 +168,7 @@ class PairEvidence:
 
     def pass_over(self, exchange: Exchange) -> None:
         """One exchange of this generation that is no evidence."""
+        self.canary.pass_over(exchange)
         for leg in exchange.shadows:
             if leg.version in self.comparisons:
                 self.comparisons[leg.version].pass_over(leg)

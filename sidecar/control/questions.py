@@ -30,7 +30,7 @@ from sidecar.control.write_back import WriteBack
 from sidecar.decide.evidence import Evidence
 from sidecar.decide.evidence_record import record_of
 from sidecar.decide.gates import judge
-from sidecar.decide.history import champion_at, champion_spans
+from sidecar.decide.history import CANARY_STEPS, champion_at, champion_spans, span_of
 from sidecar.decide.promotion import phase
 from sidecar.decide.roster import differences, source_of
 from sidecar.decide.routing import shadows
@@ -281,13 +281,8 @@ class Questions:
     async def decision(self, request_id: str) -> Decision:
         """What was answered to one request."""
         found = await self._decisions.decision(request_id)
-        spans = champion_spans(await self._store.transitions_of(found.deployment), found.deployment)
-        span = champion_at(spans, found.at)
-        # The table goes out right after its entry: near a transition the one that scored the request counts.
-        if span is None or span.version != found.version:
-            others = [each for each in spans if each.version == found.version]
-            span = min(others, key=lambda each: abs(each.since - found.at), default=None)
-        return msgspec.structs.replace(found, champion=span)
+        entries = await self._store.transitions_of(found.deployment, CANARY_STEPS)
+        return msgspec.structs.replace(found, champion=span_of(entries, found.deployment, found.version, found.at))
 
     # --- parts -----------------------------------------------------------------------------------------------
 

@@ -22,10 +22,10 @@ from sidecar.control.gate_hours import GateHours
 from sidecar.control.store import Store
 from sidecar.decide.audit_chain import Deed
 from sidecar.decide.evidence_record import FORMULAS
-from sidecar.decide.history import champion_spans
+from sidecar.decide.history import CANARY_STEPS, champion_spans
 from sidecar.decide.promotion import checked_reason
 from sidecar.decide.rehearsal import rehearse
-from sidecar.decision_report.facts import CANARY_STEPS, DecisionReport, report_of
+from sidecar.decision_report.facts import DecisionReport, report_of
 from sidecar.decision_report.markdown import as_markdown
 from sidecar.decision_report.page import POLICY, as_page
 from sidecar.errors import Invalid, Unknown

@@ -46,12 +46,12 @@ class Recording:
     async def write_or_hold(self, transit: Transit) -> int | None:
         """As `write`, but whatever the disk says it is done; None where it is held for now. Raises Refused."""
         try:
-            return await self.write(transit)
+            return await self._write_or_find(transit)
         except Unavailable as error:
             fault = error
         if self.reserve is not None and await asyncio.to_thread(self.reserve.give_back):
             try:
-                return await self.write(transit)
+                return await self._write_or_find(transit)
             except Unavailable as error:
                 fault = error
         self.unrecorded.hold(transit)
@@ -63,14 +63,9 @@ class Recording:
         """Writes what is held of a deployment, oldest first. Raises Unavailable."""
         for transit in self.unrecorded.of(name):
             try:
-                seq = await self._put(self._as_of_now(transit))
+                seq = await self._put_or_find(self._as_of_now(transit))
             except Unavailable as error:
                 raise Unavailable(f"{self.unrecorded.says(name)} ({error})") from error
-            except Refused:
-                # A commit that was called failed can be on disk all the same.
-                if (await self._store.states()).get(name) != transit.state:
-                    raise
-                seq = None
             self.unrecorded.recorded(transit)
             log.info("a rollback was recorded late", extra={"fields": {"deployment": name, "audit_seq": seq}})
 
@@ -82,6 +77,21 @@ class Recording:
     def held_back(self) -> bool:
         """Whether whoever else writes to this disk should wait: what is free now is for a rollback."""
         return self.reserve is not None and self.reserve.spent
+
+    async def _write_or_find(self, transit: Transit) -> int | None:
+        await self.catch_up(transit.state.deployment)
+        return await self._put_or_find(transit)
+
+    async def _put_or_find(self, transit: Transit) -> int | None:
+        """A commit that was called failed can be on disk all the same: then it is not written a second time."""
+        try:
+            return await self._put(transit)
+        except Refused:
+            name = transit.state.deployment
+            if (await self._store.states()).get(name) != transit.state:
+                raise
+            there = await self._store.newest(name, transit.deed.action)
+            return None if there is None else there.seq
 
     async def _put(self, transit: Transit) -> int:
         entry = await self._store.transition(

@@ -185,18 +185,20 @@ class Store:
         )
 
     def _move(self, connection: Connection, state: DeploymentState, expected: int) -> None:
-        query = select(schema.state.c.generation).where(schema.state.c.deployment == state.deployment)
-        stored = connection.execute(query).scalar() or 0
-        if stored != expected:
+        row, mine = stored_state.to_row(state), schema.state.c.deployment == state.deployment
+        query = select(schema.state.c.generation, schema.state.c.digest).where(mine)
+        found = connection.execute(query).one_or_none()
+        stored, digest = (0, "") if found is None else (found.generation, found.digest)
+        # A step of a canary counts no generation: one that is there already is not written twice.
+        if stored != expected or digest == row["digest"]:
             raise Refused(
-                f"{state.deployment} is in generation {stored}, not {expected} as expected: another call was faster,"
-                " look again and repeat"
+                f"{state.deployment} is in generation {stored}, not {expected} as expected, or was so before: another"
+                " call was faster, look again and repeat"
             )
         if expected == 0:
-            connection.execute(insert(schema.state).values(stored_state.to_row(state)))
+            connection.execute(insert(schema.state).values(row))
         else:
-            change = update(schema.state).where(schema.state.c.deployment == state.deployment)
-            connection.execute(change.values(stored_state.to_row(state)))
+            connection.execute(update(schema.state).where(mine).values(row))
 
     async def _enter(
         self,

@@ -100,7 +100,7 @@ class Unrecorded:
         for transit in noted:
             name = transit.state.deployment
             before = states.get(name) or stored.get(name)
-            if before is not None and before.generation == transit.expected_generation:
+            if before is not None and _follows(transit, before):
                 states[name] = transit.state
                 self._held.setdefault(name, []).append(transit)
         self._write()
@@ -118,3 +118,12 @@ class Unrecorded:
         except OSError as error:
             fields = {"file": str(self._note), "says": error.strerror}
             log.error("a restart would forget a rollback that is not recorded", extra={"fields": fields})  # noqa: TRY400
+
+
+def _follows(transit: Transit, before: DeploymentState) -> bool:
+    """Whether a step is the next one from this state. The end of a canary counts no generation: it has to be there."""
+    if before.generation != transit.expected_generation:
+        return False
+    if transit.deed.action != "canary_stop":
+        return True
+    return before.canary is not None and before.canary.version == transit.deed.from_version

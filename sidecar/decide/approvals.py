@@ -76,14 +76,20 @@ class ApprovalBook:
             if name in people and people[name].ended is None:
                 people[name] = msgspec.structs.replace(people[name], ended=ended)
 
-    def counting(self, subject: Subject, valid_s: float, now: float) -> tuple[Approval, ...]:
-        """Those that count for this subject, by name."""
+    def counting(
+        self, subject: Subject, valid_s: float, now: float, canary_since: float | None = None
+    ) -> tuple[Approval, ...]:
+        """Those that count for this subject, by name. Those that it began with as canary do not grow old meanwhile."""
         given = self._given.get((subject.deployment, subject.challenger), {})
         return tuple(
-            given[name].approval for name in sorted(given) if _void(given[name], subject, valid_s, now) is None
+            given[name].approval
+            for name in sorted(given)
+            if _void(given[name], subject, valid_s, now, canary_since) is None
         )
 
-    def status(self, subject: Subject, valid_s: float, now: float) -> tuple[ApprovalStatus, ...]:
+    def status(
+        self, subject: Subject, valid_s: float, now: float, canary_since: float | None = None
+    ) -> tuple[ApprovalStatus, ...]:
         """All that were given for a challenger, oldest first."""
         given = self._given.get((subject.deployment, subject.challenger), {})
         return tuple(
@@ -93,18 +99,20 @@ class ApprovalBook:
                 at=each.approval.at,
                 reason=each.approval.reason,
                 evidence=each.evidence,
-                void=_void(each, subject, valid_s, now),
+                void=_void(each, subject, valid_s, now, canary_since),
             )
             for each in sorted(given.values(), key=lambda one: one.approval.at)
         )
 
 
-def _void(given: _Given, subject: Subject, valid_s: float, now: float) -> str | None:
+def _void(given: _Given, subject: Subject, valid_s: float, now: float, canary_since: float | None) -> str | None:
     if given.ended is not None:
         return given.ended
     differs = other_subject(given.subject, subject)
     if differs is not None:
         return differs
+    if canary_since is not None and given.approval.at <= canary_since:
+        now = min(now, canary_since)
     # A clock that was set back far makes no approval last for ever.
     return None if abs(now - given.approval.at) < valid_s else "it is too old"
 

@@ -110,6 +110,7 @@ def step_forward(
         facts["approvals"] = [_told(approval) for approval in approvals]
     if command.automatic:
         facts["automatic"] = True
+    facts |= canary_facts(state)
     return Plan(
         state=moved(state, command.challenger, target, now, watch_until),
         expected_generation=state.generation,
@@ -123,6 +124,15 @@ def step_forward(
         details=details_of(facts, target, force=command.force),
         shown=shown,
     )
+
+
+def canary_facts(state: DeploymentState) -> dict[str, object]:
+    """How far the canary had come that a move of the champion ends; nothing where there is none."""
+    canary = state.canary
+    if canary is None:
+        return {}
+    step = {"step": canary.step + 1, "steps": len(canary.steps), "weight": canary.now.weight}
+    return {"canary": {"version": canary.version, **step}}
 
 
 def _digest(

@@ -17,7 +17,7 @@ import msgspec
 
 from sidecar.decide.approvals import Agreed, lacking
 from sidecar.decide.grounds import other_grounds
-from sidecar.decide.plan import Plan, Promote, Rollback, details_of, moved, step_forward
+from sidecar.decide.plan import Plan, Promote, Rollback, canary_facts, details_of, moved, step_forward
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import DeploymentState, Target
@@ -198,9 +198,9 @@ def decide_rollback(state: DeploymentState, command: Rollback, known: Mapping[st
         target = state.previous_target
     if target is None:
         raise Unknown(f"{state.deployment}: no address is known for version {version}; name it in the settings first")
-    facts: dict[str, object] = {}
+    facts = canary_facts(state)
     if command.harm is not None:
-        facts = {"automatic": True, "harm": msgspec.to_builtins(command.harm)}
+        facts |= {"automatic": True, "harm": msgspec.to_builtins(command.harm)}
     return Plan(
         state=moved(state, version, target, now, watch_until),
         expected_generation=state.generation,

@@ -135,7 +135,7 @@ def canary_route(deployment: Deployment, state: DeploymentState, settings: Setti
     copies = msgspec.structs.replace(
         _shadow(to, policy, settings, enabled=True), fraction=1.0, timeout_s=settings.timeouts.answer_s
     )
-    return CanaryRoute(canary.version, canary.now.weight, canary.salt, copies)
+    return CanaryRoute(canary.version, canary.now.weight, canary.salt, copies, canary.step_since)
 
 
 def unserved(deployment: Deployment) -> Route:

@@ -85,13 +85,15 @@ class Shadow(msgspec.Struct, frozen=True):
 class CanaryRoute(msgspec.Struct, frozen=True):
     """One of the shadows that answers a share of the requests, and how the champion gets copies of these.
 
-    `salt` decides, with a request's key, which they are: the same ones as the weight grows.
+    `salt` decides, with a request's key, which they are: the same ones as the weight grows. `step_since` names the
+    step: what was asked and counted at another one is no evidence of it.
     """
 
     version: str
     weight: float
     salt: str
     champion: Shadow
+    step_since: float = 0.0
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -14,14 +14,25 @@ from typing import Any
 import msgspec
 
 from sidecar.decide.evidence_record import EvidenceRecord, NotRecomputable, judge_again, read_record
+from sidecar.decide.history import CANARY_STEPS
 from sidecar.errors import Unknown
 from sidecar.reports import GateVerdict
 from sidecar.standing import AuditCheck, AuditEntry
 
 # What stands in an entry's details and has its own place in the report.
-_PLACED = ("gates", "verdict", "target", "force", "software", "lineage", "lineage_before", "record", "approvals")
+_PLACED = (
+    "gates", "verdict", "target", "force", "software", "lineage", "lineage_before", "record", "approvals", "canary",
+)  # fmt: skip
 MOVES = ("start", "promote", "override", "rollback")
-CANARY_STEPS = ("canary_start", "canary_step", "canary_stop")
+
+
+class CanaryPlace(msgspec.Struct, frozen=True):
+    """How far a canary had come, as an entry tells it; `version` is empty where the entry is about that itself."""
+
+    step: int
+    steps: int
+    weight: float
+    version: str = ""
 
 
 class DecisionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +45,8 @@ class DecisionReport(msgspec.Struct, frozen=True, kw_only=True):
         lineage, lineage_before: the registry's word then on the new champion and on the former one.
         stood_since: when the former champion began to answer; stood_until: when the new one ended, None if it answers.
         followed_by: the transition that ended it.
+        canary: the place of the canary that it ended, or that it is about; None without one.
+        canary_steps: the entries of that canary before this one, oldest first.
         others: what else the entry tells, as JSON text by name.
         trail: the check of the whole trail when the report was made; made_at: that moment.
     """
@@ -53,6 +66,8 @@ class DecisionReport(msgspec.Struct, frozen=True, kw_only=True):
     stood_since: float | None
     stood_until: float | None
     followed_by: AuditEntry | None
+    canary: CanaryPlace | None
+    canary_steps: tuple[AuditEntry, ...]
     others: dict[str, str]
     trail: AuditCheck
     made_at: float
@@ -82,7 +97,10 @@ def report_of(
     entry = moves[place]
     told = _members(entry.details)
     record, again, same = _judged_again(entry, told)
-    later = next((other for other in moves[place + 1 :] if other.to_version != entry.to_version), None)
+    if entry.action in CANARY_STEPS[:2]:  # its next step ends it, as whatever moves the champion does
+        later = next((other for other in mine if other.seq > entry.seq), None)
+    else:
+        later = next((other for other in moves[place + 1 :] if other.to_version != entry.to_version), None)
     return DecisionReport(
         entry=entry,
         software=_text(told.get("software")),
@@ -99,6 +117,8 @@ def report_of(
         stood_since=_began(moves[:place], entry.from_version),
         stood_until=later.at if later is not None else None,
         followed_by=later,
+        canary=_canary(told.get("canary")),
+        canary_steps=_steps_before(mine, entry),
         others={name: json.dumps(value, sort_keys=True) for name, value in told.items() if name not in _PLACED},
         trail=trail,
         made_at=now,
@@ -130,6 +150,31 @@ def _began(before: Iterable[AuditEntry], version: str | None) -> float | None:
         if entry.to_version != current:
             current, since = entry.to_version, entry.at
     return since if version is not None and current == version else None
+
+
+def _steps_before(mine: Sequence[AuditEntry], entry: AuditEntry) -> tuple[AuditEntry, ...]:
+    """The entries of the canary that this one goes on with, or ends."""
+    steps: list[AuditEntry] = []
+    for other in mine:
+        if other.seq >= entry.seq:
+            break
+        if other.action not in CANARY_STEPS:
+            steps = steps if other.action == "start" else []
+        else:
+            steps = [other] if other.action == "canary_start" else [*steps, other]
+    return () if entry.action == "canary_start" or (steps and steps[-1].action == "canary_stop") else tuple(steps)
+
+
+def place_of(entry: AuditEntry) -> CanaryPlace | None:
+    """What an entry tells of a canary."""
+    return _canary(_members(entry.details).get("canary"))
+
+
+def _canary(value: Any) -> CanaryPlace | None:
+    try:
+        return None if value is None else msgspec.convert(value, CanaryPlace)
+    except msgspec.ValidationError:
+        return None
 
 
 def _members(details: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from sidecar.decision_report.facts import DecisionReport
+from sidecar.decide.history import CANARY_STEPS
+from sidecar.decision_report.facts import DecisionReport, place_of
 from sidecar.reports import ComparisonReport, Interval, PairedQuality
 
 UNKNOWN = "–"
@@ -97,10 +98,28 @@ def summary(report: DecisionReport) -> Iterator[tuple[str, str]]:
         after = report.followed_by
         stood = duration(after.at - entry.at)
         yield "Since then", f"answered for {stood}, until {after.action} by {plain(after.actor)} (entry {after.seq})"
+    yield from _canary(report)
     yield "Where it answers", plain(report.target) or UNKNOWN
     if report.forced:
         yield "Forced", "yes: it was not asked beforehand whether it answers"
     yield "Software", plain(report.software) or UNKNOWN
+
+
+def _canary(report: DecisionReport) -> Iterator[tuple[str, str]]:
+    """Through which steps a canary has come, and how far."""
+    for entry in report.canary_steps:
+        place = place_of(entry)
+        share = "" if place is None else f", {percent(place.weight)} of the requests"
+        told = f"{VERBS.get(entry.action, entry.action)} version {plain(entry.to_version or UNKNOWN)}{share}"
+        yield f"Entry {entry.seq}", f"{moment(entry.at)}: {told}, by {plain(entry.actor)}: {plain(entry.reason)}"
+    place, entry = report.canary, report.entry
+    if place is None or entry.action == "canary_stop":
+        return
+    at = f"{percent(place.weight)} of the requests, at step {place.step} of {place.steps}"
+    if entry.action in CANARY_STEPS:
+        yield "Share", at
+    else:
+        yield "Canary", f"version {plain(place.version)} had answered {at}"
 
 
 def proof(report: DecisionReport) -> Iterator[tuple[str, str]]:

@@ -132,6 +132,18 @@ class ComparisonObserver:
         self._latency_ms[1].add(1000.0 * leg.latency_s)
         counts.slower += leg.latency_s > exchange.champion.latency_s
 
+    def anew(self, now: float, tolerance: Tolerance | None = None) -> ComparisonObserver:
+        """One on the same pair that begins now; copies on their way stay so, and are not lost when they arrive."""
+        begun = ComparisonObserver(
+            self.champion,
+            self.challenger,
+            score_tolerance=self.tolerance if tolerance is None else tolerance,
+            now=now,
+            self_test=self.self_test,
+        )
+        begun._arrivals.go_on_from(self._arrivals)
+        return begun
+
     def fold_dropped(self, exchange: Exchange, champion_prediction: Prediction | None) -> None:
         """An exchange whose copy to this challenger was due, and never sent."""
         if exchange.champion.version == self.champion:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Canary:
     """One of a route's challengers, and the two ways to serve the route: `main` by the champion, `own` by itself.
 
-    `champion` is where copies go of what the canary has answered.
+    `champion` is where copies go of what the canary has answered; `step_since` names its step.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class Canary:
         champion: Challenger,
         weight: float,
         salt: str,
+        step_since: float,
     ) -> None:
         self.main = main
         self.own = own
         self.challenger = challenger
         self.champion = champion
+        self.step_since: float = step_since
         self._below: float = weight * 4_294_967_296.0
         self._salt_sum: int = crc32(salt.encode())
 

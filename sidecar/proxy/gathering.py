@@ -185,12 +185,12 @@ class Gathering:
 
     def _offer(self, champion: Leg) -> None:
         head, canary = self.head, self.canary
-        asked_first = ""
+        asked_first, step_since = "", 0.0
         if canary is not None:
             if canary.leg is not None and not canary.serves:
                 self._shadows.append(canary.leg)
             if canary.serves or canary.leg is not None:
-                asked_first = canary.canary.challenger.version
+                asked_first, step_since = canary.canary.challenger.version, canary.canary.step_since
         self._plane.offer(
             Exchange(
                 self.request_id.decode("latin-1"),
@@ -207,6 +207,7 @@ class Gathering:
                 self._trace(),
                 head.json_bytes,
                 asked_first,
+                step_since,
             )
         )
 

@@ -158,8 +158,8 @@ class Plane:
             if shadow.to.version == canary.version:
                 others = [each for each in served.challengers if each is not challenger]
                 own = self._served_by(route, shadow.to, others, kept)
-                champion = self._challenger(route, canary.champion, kept, before, canary.version)
-                served.canary = Canary(served, own, challenger, champion, canary.weight, canary.salt)
+                champion = self._challenger(route, canary.champion, kept, before, canary)
+                served.canary = Canary(served, own, challenger, champion, canary.weight, canary.salt, canary.step_since)
 
     def _served_upstream(self, table: RoutingTable, kept: dict[PoolKey, Pool]) -> ServedRoute | None:
         to = table.upstream
@@ -173,15 +173,15 @@ class Plane:
         shadow: Shadow,
         kept: dict[PoolKey, Pool],
         before: dict[tuple[str, Destination], Challenger],
-        beside: str = "",
+        beside: CanaryRoute | None = None,
     ) -> Challenger:
         """A challenger's own connections: whatever it does to them, no caller's request waits for one.
 
         `beside`: who answers where the champion does not.
         """
         pool = self._pool(f"{route.deployment} {shadow.to.version}", shadow.to, kept)
-        served = beside or route.champion.version
-        counts = self.tally.copies(route.deployment, route.generation, served, shadow.to.version)
+        served, step_since = (route.champion.version, 0.0) if beside is None else (beside.version, beside.step_since)
+        counts = self.tally.copies(route.deployment, route.generation, served, shadow.to.version, step_since)
         key = (route.deployment, shadow.to)
         challenger = before.get(key)
         if challenger is None:

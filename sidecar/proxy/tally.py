@@ -62,7 +62,7 @@ class Tally:
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._requests: dict[tuple[str, str], dict[int, RequestCount]] = {}
-        self._copies: dict[tuple[str, int, str, str], CopyCounts] = {}
+        self._copies: dict[tuple[str, int, str, str, float], CopyCounts] = {}
         self._refused: dict[str, int] = {}
         self._received_copies: dict[str, int] = {}
         self._overhead_s: float = 0.0
@@ -80,9 +80,14 @@ class Tally:
         """The counts of one version's answers, by status code."""
         return self._requests.setdefault((deployment, version), {})
 
-    def copies(self, deployment: str, generation: int, champion: str, version: str) -> CopyCounts:
-        """The counts of copies to one challenger under one generation, which exist from now on."""
-        key = (deployment, generation, champion, version)
+    def copies(
+        self, deployment: str, generation: int, champion: str, version: str, step_since: float = 0.0
+    ) -> CopyCounts:
+        """The counts of copies to one challenger under one generation, which exist from now on.
+
+        `step_since`: of those to the champion of what a canary answers, its step.
+        """
+        key = (deployment, generation, champion, version, step_since)
         counts = self._copies.get(key)
         if counts is None:
             counts = self._copies[key] = CopyCounts()
@@ -126,8 +131,9 @@ class Tally:
                     copies.errors,
                     copies.dropped,
                     "closed" if copies.breaker is None else copies.breaker.state,
+                    step_since,
                 )
-                for (deployment, generation, champion, version), copies in self._copies.items()
+                for (deployment, generation, champion, version, step_since), copies in self._copies.items()
             ],
             capture_dropped=self.capture_dropped,
             refused=self._refused,

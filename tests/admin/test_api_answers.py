@@ -72,7 +72,7 @@ async def test_the_answers_have_the_contracts_fields(serve: Serve) -> None:
     assert (await get("/v1/audit/verify"))["ok"] is True
     decision = await get("/v1/decisions/req-1")
     assert decision["challengers"] == [{"version": "4", "prediction": [0.19]}]
-    span = {"version", "since", "until", "promoted_by", "evidence", "reason", "audit_seq"}
+    span = {"version", "since", "until", "promoted_by", "evidence", "reason", "audit_seq", "canary"}
     assert set(await get(f"{D}/champion")) == span
 
 

@@ -36,8 +36,8 @@ class Operator:
 
     def verb(self, verb: Verb) -> None:
         champion, canary = self.model.state.champion, self.model.state.canary
-        if verb == "canary" and canary is not None:
-            verb = "abort"
+        if verb == "canary" and not (canary is None and self.model.state.shadow):
+            verb = "abort" if canary is not None else "shadow on"
         path, body = self._asked(verb, OTHER[champion])
         self._calls += 1
         key = f"key-{self._calls}" if verb in KEYED else None

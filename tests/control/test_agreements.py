@@ -34,6 +34,8 @@ async def _nothing() -> None:
         (NOW + 99, NOW + 5_000, True),
         (NOW + 101, NOW + 5_000, False),  # it was too old when the canary began
         (NOW - 10, NOW + 50, True),  # given while it is one
+        (NOW - 10, NOW + 5_000, False),  # such a one grows old as any
+        (NOW - 5_000, NOW + 50, True),  # and counts however long it has been one
     ],
 )
 def test_what_held_when_it_began_holds(since: float | None, now: float, counts: bool) -> None:

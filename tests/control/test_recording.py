@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from sidecar.canary import CanaryStep
 from sidecar.control.recording import Recording
 from sidecar.control.reserve import Reserve
 from sidecar.control.store import Receipt, Store
 from sidecar.control.unrecorded import Transit, Unrecorded
 from sidecar.errors import Refused, Unavailable
-from sidecar.standing import Transition
+from sidecar.standing import Canary, Target, Transition
 from tests.control.store_samples import NOW, deed, opened, state, step
 
 
@@ -119,6 +121,56 @@ async def test_a_commit_that_was_called_failed_and_is_there_counts_as_recorded(
     await store.transition(state(3, "9"), expected_generation=2, deed=deed("9"))
     with pytest.raises(Refused):
         await recording.catch_up("fraud")
+
+
+CANARY = Canary(
+    version="2", target=Target("http://127.0.0.1:8020"), steps=(CanaryStep(0.1, 0.0, 1),), since=NOW, step_since=NOW,
+    salt="s",
+)  # fmt: skip
+WITH_CANARY = msgspec.structs.replace(state(1, "1"), canary=CANARY)
+ENDED = Transit(
+    state=state(1, "1"), expected_generation=1, deed=deed("1", action="canary_stop", from_version="2")
+)  # fmt: skip
+
+
+async def test_the_end_of_a_canary_that_is_on_disk_is_not_written_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts no generation, so that the generation alone would not tell."""
+    await store.transition(WITH_CANARY, expected_generation=1, deed=deed("2", action="canary_start"))
+    recording = Recording(store, lambda: NOW)
+    written, calls = store.transition, list[int]()
+
+    async def committed_and_called_failed(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        done = await written(*given, **named)
+        if len(calls) == 1:
+            raise Unavailable("the disk went away")
+        return done
+
+    monkeypatch.setattr(store, "transition", committed_and_called_failed)
+    assert await recording.write_or_hold(ENDED) is None
+    assert len(recording.unrecorded) == 1
+    await recording.catch_up("fraud")
+    assert len(recording.unrecorded) == 0
+    # A caller whose process still takes it for a canary ends it as well, and is told so.
+    assert await recording.write_or_hold(ENDED) == 3
+    actions = [entry.action for entry in await store.audit_entries(0, 10)]
+    assert actions == ["promote", "canary_start", "canary_stop"]
+
+
+def test_a_note_of_the_end_of_a_canary_is_taken_up_where_there_is_one(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    Unrecorded(note).hold(ENDED)
+    content = note.read_bytes()
+    assert Unrecorded(note).take_up({"fraud": WITH_CANARY}) == {"fraud": state(1, "1")}
+    # It was recorded before control died, or another version is the canary by now.
+    for stored in (
+        state(1, "1"),
+        msgspec.structs.replace(WITH_CANARY, canary=msgspec.structs.replace(CANARY, version="9")),
+    ):
+        note.write_bytes(content)
+        assert Unrecorded(note).take_up({"fraud": stored}) == {}
 
 
 async def test_a_note_is_taken_up_where_it_follows_from_what_is_stored(tmp_path: Path) -> None:

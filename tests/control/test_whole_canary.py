@@ -57,22 +57,28 @@ async def passing(stage: Stage) -> None:
     await stage.until(there)
 
 
+def step_since(stage: Stage) -> float:
+    """The mark of the canary's step, as the worker's newest table has it."""
+    canary = stage.worker.tables[-1].routes[0].canary
+    return canary.step_since if canary is not None else 0.0
+
+
 def copied(stage: Stage, mirrored: int, **changes: Any) -> None:
-    """The worker's counts so far: of copies to the challenger, and of those that the champion got beside it."""
-    beside = shadow_counts(mirrored, champion="4", version="3", **changes)
+    """The worker's counts so far: of copies to the challenger, and of those that the champion got at this step."""
+    beside = shadow_counts(mirrored, champion="4", version="3", **{"step_since": step_since(stage)} | changes)
     stage.worker.send(worker_counts("w0-1", shadow_counts(ROWS // 2), beside))
 
 
 def served(stage: Stage, first: int, *, requests: int = 120, failed: bool = False, before: int = 0) -> None:
     """Requests that the canary was asked for first: it answers, or fails and the champion does.
 
-    `before`: as many had been answered by it when these began.
+    `before`: as many had been answered by it at this step when these began.
     """
-    copied(stage, before)
     for number in range(first, first + requests):
         made = exchange(number, at=time.time())
         mine = leg("4", None, error="connect") if failed else made.shadows[0]
-        stage.worker.send(Offered(exchange(number, at=time.time(), canary="4", shadows=(mine,))))
+        asked: Json = {"canary": "4", "step_since": step_since(stage), "shadows": (mine,)}
+        stage.worker.send(Offered(exchange(number, at=time.time(), **asked)))
     if not failed:
         copied(stage, before + requests)
 
@@ -83,7 +89,9 @@ async def canary(stage: Stage, step: int) -> Json:
         return bool(status["canary"] and status["canary"]["step"] == step)
 
     await stage.until(there)
-    return await stage.get(f"{ONE}/canary")
+    standing = await stage.get(f"{ONE}/canary")
+    await routed(stage, standing["weight"])
+    return standing
 
 
 async def gone(stage: Stage) -> Json:
@@ -135,7 +143,7 @@ async def test_a_person_begins_one_its_steps_pass_and_a_person_promotes_it(begin
         await routed(stage, 0.5)
         assert (await stage.get("/v1/decisions/id-10000"))["version"] == "4"
         assert (await stage.get(f"{ONE}/champion"))["version"] == "3"
-        served(stage, 20_000, before=200)
+        served(stage, 20_000)
 
         async def ready() -> bool:
             return "a person may promote it" in (await stage.get(ONE))["automation"].get("4", "")
@@ -191,7 +199,8 @@ async def test_in_mode_auto_it_takes_its_steps_and_is_promoted(begin: Begin) -> 
         await canary(stage, 1)
         served(stage, 10_000)
         await canary(stage, 2)
-        served(stage, 20_000, before=200)
+        await routed(stage, 0.5)
+        served(stage, 20_000)
 
         async def promoted() -> bool:
             return bool((await stage.get(ONE))["champion"]["version"] == "4")
@@ -210,7 +219,7 @@ async def test_a_kill_loses_neither_step_nor_salt_and_its_evidence_begins_anew(b
         await canary(stage, 2)
         await routed(stage, 0.5)
         before = stage.worker.tables[-1].routes[0].canary
-        served(stage, 20_000, requests=60, before=120)
+        served(stage, 20_000, requests=60)
         await stage.kill()
         await stage.open()
         assert stage.worker.tables[-1].routes[0].canary == before
