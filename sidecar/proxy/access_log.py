@@ -34,6 +34,9 @@ class RequestLine(msgspec.Struct, frozen=True):
             answer. Null where no answer came.
         request_bytes: of the body, as `answer_bytes`.
         repeated: the request was sent twice, because the first connection was stale.
+        canary: the version that was asked first, whoever answered; null where the request was none of its own.
+        canary_error: why the champion was asked after it, as in records.LEG_ERRORS, or `not_sent` where that says
+            nothing of it. Null where its answer is the caller's.
     """
 
     time: datetime
@@ -52,6 +55,8 @@ class RequestLine(msgspec.Struct, frozen=True):
     request_bytes: int
     answer_bytes: int
     repeated: bool
+    canary: str | None
+    canary_error: str | None
 
 
 class ShadowLine(msgspec.Struct, frozen=True):
@@ -125,6 +130,8 @@ class AccessLog:
         request_bytes: int,
         answer_bytes: int,
         repeated: bool,
+        canary: str | None,
+        canary_error: str | None,
     ) -> None:
         """One request ended. `at` is seconds since the epoch; `trace_id` is empty without a trace."""
         self._put(
@@ -145,6 +152,8 @@ class AccessLog:
                 request_bytes,
                 answer_bytes,
                 repeated,
+                canary,
+                canary_error,
             )
         )
 

@@ -79,9 +79,10 @@ class CanaryTry(ConnectionUser):
     Attributes:
         serves: its answer is what the caller gets, as far as is known.
         leg: how it ended, once it has; None too where that says nothing of the canary.
+        left: why it is not the one that the caller was answered by, for the log; None where it is.
     """
 
-    __slots__ = ("_counts", "_epoch", "_journey", "_over", "_plane", "canary", "leg", "serves")
+    __slots__ = ("_counts", "_epoch", "_journey", "_over", "_plane", "canary", "left", "leg", "serves")
 
     def __init__(self, plane: Plane, journey: Journey, canary: Canary) -> None:
         super().__init__()
@@ -93,6 +94,7 @@ class CanaryTry(ConnectionUser):
         self.canary = canary
         self.serves = True
         self.leg: Leg | None = None
+        self.left: str | None = None
         canary.challenger.begin(0)
 
     @property
@@ -143,6 +145,7 @@ class CanaryTry(ConnectionUser):
 
     def cut(self, kind: str, latency_s: float) -> None:
         """Its answer began and did not come to its end."""
+        self.left = kind
         self._fail(kind, None, latency_s)
 
     def finish(self, *, well: bool) -> None:
@@ -168,6 +171,7 @@ class CanaryTry(ConnectionUser):
         else:
             self.finish(well=False)
         self.serves = False
+        self.left = kind or "not_sent"
         journey.go_to_champion(self.canary.main, done)
 
     def _fail(self, kind: str, answer: Answer | None, latency_s: float) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def log_request(log: AccessLog, journey: Journey, status: int, duration_s: float, cut: bool) -> None:
     """One request ended; `cut` tells that its answer is not whole."""
     route, trace, why = journey.route, journey.trace, journey.why
-    inside_s = journey.inside_s
+    inside_s, tried = journey.inside_s, journey.canary
     log.champion(
         at=time() - duration_s,
         request_id=journey.request_id,
@@ -30,4 +30,6 @@ def log_request(log: AccessLog, journey: Journey, status: int, duration_s: float
         request_bytes=journey.tee.size,
         answer_bytes=journey.answer_bytes,
         repeated=journey.repeated,
+        canary=None if tried is None else tried.canary.challenger.version,
+        canary_error=None if tried is None else tried.left,
     )

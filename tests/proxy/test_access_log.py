@@ -30,6 +30,8 @@ REQUEST: dict[str, Any] = {
     "request_bytes": 612,
     "answer_bytes": 204,
     "repeated": False,
+    "canary": None,
+    "canary_error": None,
 }
 COPY: dict[str, Any] = {
     "at": 1_767_225_600.25,
@@ -83,6 +85,8 @@ async def test_a_request_is_one_line_of_json(path: Path) -> None:
             "request_bytes": 612,
             "answer_bytes": 204,
             "repeated": False,
+            "canary": None,
+            "canary_error": None,
         }
     ]
 
@@ -143,6 +147,7 @@ async def test_the_longest_line_still_goes_through_a_pipe_in_one_piece(byte: byt
     in_id = byte if byte != b"\x01" else b"\xff"
     hostile = {"path": in_id * 8192, "request_id": in_id * 256, "method": b"M" * 100}
     longest = {"deployment": "d" * 128, "version": "v" * 128, "error": "e" * 32, "repeated": True}
+    longest |= {"canary": "c" * 128, "canary_error": "status_5xx"}
     log = opened(path)
     log.champion(**REQUEST | hostile | longest | {"status": 999, "duration_s": 1e6 / 3, "request_bytes": 1 << 40})
     await log.close(CLOSE_S)
