@@ -157,7 +157,8 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     `shadow_enabled` is the kill switch; `differences` says what the settings file has otherwise; `from_registry` is
     there where the registry names the versions; `unrecorded` says that the champion is not in the audit trail yet;
     `automation` has the machine's next steps by version, and what each waits for; `mode` is who promotes, `held` why
-    the machine may not promote a version; `watch` is there while a new champion is watched.
+    the machine may not promote a version; `watch` is there while a new champion is watched, `canary` while one answers;
+    `canary_steps` are those that the settings have for the next one.
     """
 
     name: str
@@ -180,6 +181,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     held: Mapping[str, str] = {}
     watch: WatchStatus | None = None
     canary: CanaryStatus | None = None
+    canary_steps: tuple[CanaryStep, ...] = ()
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from sidecar.admin import agreeing, stepping
+from sidecar.admin import agreeing, canary_forms, stepping
 from sidecar.admin.caller import Need
 from sidecar.admin.intent import Form, Intent
 from sidecar.admin.service import Service
@@ -41,6 +41,8 @@ async def carry_out(service: Service, verb: str, name: str, form: Form, actor: s
             await stepping.step(service, verb, name, form, actor, reason)
         case "approve" | "withdraw" | "hold" | "release":
             await agreeing.say(service, verb, name, form, actor, reason)
+        case "canary" | "abort":
+            await canary_forms.share(service, verb, name, form, actor, reason)
         case "shadow":
             on = form.get("enabled") == "true"
             await service.switch_shadow(name, enabled=on, actor=actor, reason=reason)
@@ -124,6 +126,8 @@ _TOLD: Mapping[str, Callable[[Service, DeploymentStatus, Form, str], Awaitable[I
     "promote": stepping.promotion,
     "override": stepping.overriding,
     "rollback": stepping.going_back,
+    "canary": canary_forms.beginning,
+    "abort": canary_forms.ending,
     "approve": agreeing.approval,
     "withdraw": agreeing.withdrawal,
     "hold": agreeing.holding,

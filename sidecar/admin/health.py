@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from sidecar.admin.figures import percent
 from sidecar.reports import DriftReport, GateTable, GateVerdict
 from sidecar.standing import Alarm, ChallengerStatus, DeploymentStatus
 
@@ -51,9 +52,17 @@ def health(status: DeploymentStatus, alarms: Sequence[Alarm], drift: DriftReport
             "There is no baseline, so nobody knows whether the inputs are as in training.",
             "Build one with sidecar baseline build.",
         )
+    return Health("good", "Healthy", _quiet(status))
+
+
+def _quiet(status: DeploymentStatus) -> str:
+    canary = status.canary
+    if canary is not None:
+        share = f"{percent(canary.weight)} of the requests, at step {canary.step} of {len(canary.steps)}"
+        return f"Version {canary.version} as canary answers {share}."
     if status.state == "watching":
-        return Health("good", "Healthy", f"Version {status.champion.version} was promoted and is being watched.")
-    return Health("good", "Healthy", "Inputs and predictions are as in training.")
+        return f"Version {status.champion.version} was promoted and is being watched."
+    return "Inputs and predictions are as in training."
 
 
 def readiness(challenger: ChallengerStatus, table: GateTable | str, *, shadow: bool) -> Readiness:

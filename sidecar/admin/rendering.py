@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sidecar.admin import answers, charts, figures, overlay, timeline
+from sidecar.admin.canary_forms import step_went
 from sidecar.admin.health import sentence
 from sidecar.admin.lineage import headline
 from sidecar.records import DROP_REASONS, LEG_ERRORS
@@ -41,6 +42,7 @@ def templates() -> Environment:
         sentence=sentence,
         rfc3339=answers.rfc3339,
         segment=_segment,
+        step_went=step_went,
     )
     found.globals.update(
         width=overlay.WIDTH,

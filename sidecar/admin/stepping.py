@@ -27,7 +27,7 @@ async def promotion(service: Service, status: DeploymentStatus, asked: Form, act
     challenger = asked.get("challenger", "")
     name, champion = status.name, status.champion.version
     refusal, plan, table = None, None, None
-    says = [f"Version {challenger} answers every new request; requests in flight end at {champion}."]
+    says = [f"Version {challenger} answers every new request; requests in flight end at {champion}.", *_canary(status)]
     try:
         table = service.gates(name, challenger)
         done = await service.promote(
@@ -71,6 +71,7 @@ async def overriding(service: Service, status: DeploymentStatus, asked: Form, ac
     blocking = [] if table is None else [gate.name for gate in table.gates if gate.verdict in ("fail", "insufficient")]
     says = [
         f"Version {version} answers every new request; requests in flight end at {champion}.",
+        *_canary(status),
         f"It is done past the gates: {', '.join(blocking)} {'does' if len(blocking) == 1 else 'do'} not pass."
         if blocking
         else "No gate is asked.",
@@ -117,6 +118,7 @@ async def going_back(_: Service, status: DeploymentStatus, asked: Form, __: str)
         raise Refused(f"{status.name} has no earlier champion to go back to.")
     says = (
         f"Version {to} is probed; if it answers, it takes every new request. Requests in flight end at {champion}.",
+        *_canary(status),
         f"{champion} keeps scoring in the shadow.",
         f"No gate is asked. The generation goes from {status.generation} to {status.generation + 1}.",
         f"The sidecar does not promote {champion} again by itself. The audit trail keeps your name and reason.",
@@ -157,6 +159,15 @@ async def step(
         # A plan is of a target that answers its probe; who passes over that has seen none.
         plan=None if forced else form.get("plan", "")[:_DIGEST] or None,
     )
+
+
+def _canary(status: DeploymentStatus) -> tuple[str, ...]:
+    """Whatever moves the champion ends its canary."""
+    canary = status.canary
+    if canary is None:
+        return ()
+    place = f"at step {canary.step} of {len(canary.steps)}, {figures.percent(canary.weight)} of the requests"
+    return (f"Version {canary.version} is no canary any more; it was {place}.",)
 
 
 def _fields(version: str, champion: str, plan: PlanShown | None) -> tuple[tuple[str, str], ...]:

@@ -56,6 +56,20 @@ class FromRegistry(msgspec.Struct, frozen=True):
     waits: tuple[str, ...] = ()
 
 
+class Canary(msgspec.Struct, frozen=True):
+    """A challenger that answers a share of the requests: how large a one, and at which of its steps."""
+
+    version: str
+    weight: float
+    step: int
+    steps: tuple[object, ...] = ()
+    waits: str | None = None
+
+    def __str__(self) -> str:
+        """In a few words."""
+        return f"canary {self.weight:.4g}, step {self.step}/{len(self.steps)}"
+
+
 class Deployment(msgspec.Struct, frozen=True):
     """One deployment."""
 
@@ -73,6 +87,13 @@ class Deployment(msgspec.Struct, frozen=True):
     lineage: dict[str, dict[str, str]] = {}
     from_registry: FromRegistry | None = None
     automation: dict[str, str] = {}
+    canary: Canary | None = None
+
+    def state_of(self, challenger: Challenger) -> str:
+        """How a challenger is, and whether it answers callers."""
+        state = challenger.health if challenger.enabled and self.shadow_enabled else "switched off"
+        mine = self.canary is not None and self.canary.version == challenger.version
+        return f"{state}, {self.canary}" if mine else state
 
 
 class Deployments(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ def status_command(api: AdminClient, as_json: bool) -> None:
             found.name,
             found.champion.version,
             found.champion.since,
-            ", ".join(_challenger(challenger) for challenger in found.challengers) or None,
+            ", ".join(_challenger(found, challenger) for challenger in found.challengers) or None,
             found.state,
             found.previous,
             found.generation,
@@ -50,10 +50,9 @@ def status_command(api: AdminClient, as_json: bool) -> None:
         console().print(table(fields, made))
 
 
-def _challenger(challenger: Challenger) -> str:
-    state = challenger.health if challenger.enabled else "switched off"
+def _challenger(deployment: Deployment, challenger: Challenger) -> str:
     part = "" if challenger.fraction >= 1 else f" at {challenger.fraction:.3g}"
-    return f"{challenger.version}{part} ({state})"
+    return f"{challenger.version}{part} ({deployment.state_of(challenger)})"
 
 
 def _lineage(deployment: Deployment) -> list[tuple[str | None, ...]]:

@@ -48,9 +48,12 @@ def _table(found: Look) -> Table:
     return made
 
 
+_STATES = {"watching": ("watched", "cyan"), "canary": ("canary", "cyan")}
+
+
 def _champion(each: DeploymentLook, alarms: list[Alarm]) -> tuple[Text, ...]:
     status, traffic = each.status, each.traffic
-    state = text("watched", "cyan") if status.state == "watching" else text(status.state, "dim")
+    state = text(*_STATES.get(status.state, (status.state, "dim")))
     if alarms:
         worst = next((level for level in ("critical", "warning", "info") if _any(alarms, level)), "info")
         state = Text.assemble(text(worst), f" × {len(alarms)}" if len(alarms) > 1 else "")

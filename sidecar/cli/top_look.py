@@ -131,18 +131,15 @@ def _since(counters: Counters, before: Counters, name: str) -> Counted:
 
 
 def _challengers(api: AdminClient, status: Deployment) -> tuple[ChallengerLook, ...]:
-    found = []
-    for challenger in status.challengers:
-        off = not (challenger.enabled and status.shadow_enabled)
-        found.append(
-            ChallengerLook(
-                challenger.version,
-                "switched off" if off else challenger.health,
-                _asked(api, status.name, "gates", challenger.version, Gates),
-                _asked(api, status.name, "comparison", challenger.version, Comparison),
-            )
+    return tuple(
+        ChallengerLook(
+            challenger.version,
+            status.state_of(challenger),
+            _asked(api, status.name, "gates", challenger.version, Gates),
+            _asked(api, status.name, "comparison", challenger.version, Comparison),
         )
-    return tuple(found)
+        for challenger in status.challengers
+    )
 
 
 def _asked(api: AdminClient, name: str, what: str, version: str, shape: type[Shape]) -> Shape | str:

@@ -15,7 +15,7 @@ from sidecar.canary import CanaryStatus
 from sidecar.control.canaries import Canaries
 from sidecar.control.objection import Objection
 from sidecar.control.questions import Questions
-from sidecar.decide.canary import step_gates
+from sidecar.decide.canary import step_gates, steps_of
 from sidecar.decide.evidence_record import record_of
 from sidecar.decide.gates import judge
 from sidecar.decide.routing import canary_route
@@ -30,11 +30,11 @@ class CanaryDesk(Questions):
     canaries: Canaries
 
     def deployment(self, name: str) -> DeploymentStatus:
-        """One of them, with its canary."""
-        status = super().deployment(name)
-        if self._watch(name).state.canary is None:
-            return status
-        return msgspec.structs.replace(status, canary=self.canary(name))
+        """One of them, with its canary and the steps for one."""
+        status, watch = super().deployment(name), self._watch(name)
+        steps = steps_of(watch.deployment.promotion)
+        canary = None if watch.state.canary is None else self.canary(name)
+        return msgspec.structs.replace(status, canary=canary, canary_steps=steps)
 
     def canary(self, name: str) -> CanaryStatus:
         """How a canary stands, with the gates over its present step. Raises Unknown where there is none."""

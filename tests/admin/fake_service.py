@@ -53,6 +53,8 @@ from sidecar.watched import WatchStatus, WatchTest
 from tests.admin.fake_record import FakeRecord
 from tests.admin.fake_reports import EVIDENCE, NOW, alarm, bell, broken, categorical, comparison, numeric, shape, table
 
+STEPS = (CanaryStep(0.05, 3600.0, 500), CanaryStep(0.25, 3600.0, 500), CanaryStep(0.5, 7200.0, 2000))
+
 
 class FakeService:
     """Answers from fields that a test may change."""
@@ -79,6 +81,8 @@ class FakeService:
         self.mode: Literal["manual", "auto"] = "manual"
         self.held: dict[str, str] = {}
         self.plan = "sha256:" + "9f" * 32
+        self.steps: tuple[CanaryStep, ...] = ()
+        self.trying = False  # a challenger is the canary
 
     def _named(self, name: str) -> None:
         if self.raises is not None:
@@ -106,7 +110,9 @@ class FakeService:
             name=name,
             owner=f"risk-ml@example.com{self.text}",
             generation=2 if self.broke else 1,
-            state="watching" if self.broke else "steady",
+            state="canary" if self.trying else "watching" if self.broke else "steady",
+            canary=self.canary(name) if self.trying else None,
+            canary_steps=self.steps,
             champion=ChampionStatus(
                 version=self.champion, url="http://127.0.0.1:8000", since=NOW - (640 if self.broke else 864_000)
             ),
@@ -239,7 +245,7 @@ class FakeService:
             version=self.challenger,
             weight=0.05,
             step=1,
-            steps=(CanaryStep(0.05, 3600.0, 500), CanaryStep(0.5, 3600.0, 500)),
+            steps=STEPS,
             since=NOW - 60,
             step_since=NOW - 60,
             verdict=self.verdict,
@@ -251,11 +257,15 @@ class FakeService:
         self._named(name)
         self._against(challenger)
         self.calls.append(("start_canary", {"challenger": challenger, **rest}))
+        if self.verdict != "pass":
+            raise Refused(f"gate errors says {self.verdict}", self.gates(name, challenger))
+        self.trying = self.trying or not rest["dry_run"]
         return self._step(name, self.champion, challenger, weight=0.05, dry_run=rest["dry_run"])
 
     async def stop_canary(self, name: str, version: str | None, **rest: Any) -> Transition:
         self._named(name)
         self.calls.append(("stop_canary", {"version": version, **rest}))
+        self.trying = False
         return self._step(name, self.challenger, self.champion, weight=0.0)
 
     def _step(self, name: str, former: str, to: str, **rest: Any) -> Transition:

@@ -14,7 +14,7 @@ from sidecar.reports import DriftReport
 from sidecar.standing import ChallengerStatus, DeploymentStatus
 from tests.admin.api_ground import TOKENS
 from tests.admin.fake_reports import NOW, numeric
-from tests.admin.fake_service import FakeService
+from tests.admin.fake_service import STEPS, FakeService
 from tests.browser.conftest import Open, Serve
 
 ONE = "/deployments/fraud"
@@ -237,3 +237,23 @@ def test_fifty_features_and_five_challengers_do_not_stutter(serve: Serve, open_p
     assert paint < 10_000, "300 ms on a quiet machine"
     assert went < 10_000, "100 ms on a quiet machine"
     assert page.locator("*").count() < 2_500
+
+
+def test_a_person_begins_a_canary_sees_its_steps_and_takes_it_back(serve: Serve, open_page: Open) -> None:
+    service = FakeService(calm=True)
+    service.steps = STEPS
+    page = open_page(f"{serve(service)}{ONE}", viewport=PHONE)
+    page.get_by_role("link", name="Begin 4 as canary …").click()
+    page.get_by_label("Reason").fill("a few first")
+    page.get_by_role("button", name="Begin with 5.0%").click()
+    expect(page.get_by_role("status").filter(has_text="The canary has begun")).to_be_visible()
+    steps = page.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps).to_have_count(len(STEPS) + 1)
+    expect(page.locator("[aria-current=step]")).to_contain_text("5.0%")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert grave(page) == []
+    page.get_by_role("link", name="Take all requests back …").click()
+    page.get_by_label("Reason").fill("enough seen")
+    page.get_by_role("button", name="Take them back").click()
+    expect(page.get_by_role("status").filter(has_text="Version 3 answers every request again")).to_be_visible()
+    assert page.get_by_role("list", name="Steps").count() == 0

@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from sidecar.admin import answers
+from sidecar.canary import CanaryStatus, CanaryStep
 from sidecar.cli.top_look import Counted, counted
+from tests.cli.conftest import FRAUD, NOW
 
 Run = Callable[..., Any]
 METRICS = """\
@@ -70,6 +74,24 @@ def test_a_frame_tells_of_champion_challenger_gates_and_alarms(played: Any, side
     assert "4 healthy 5.5 ms 2.00% 97.00% 98 1 pass · 1 wait: pairs" in lines
     assert "critical fraud amount is ×0.01 since 12:00" in lines
     assert "fix the feed, do not retrain" in lines
+
+
+CANARY = CanaryStatus(
+    version="4", weight=0.25, step=2, steps=(CanaryStep(0.1, 60.0, 9), CanaryStep(0.25, 60.0, 9)), since=NOW,
+    step_since=NOW, verdict="insufficient", gates=(), waits=None,
+)  # fmt: skip
+
+
+def test_a_canary_is_told_of_champion_and_challenger(played: Any, sidecar: Run) -> None:
+    status = answers.deployment(msgspec.structs.replace(FRAUD, state="canary", canary=CANARY))
+    played.answer("/v1/deployments", {"items": [status], "waits": None})
+    played.answer("/v1/alarms", {"items": []})
+    lines = [" ".join(line.split()) for line in sidecar("top", "--once", "--interval", "0.5").stdout.splitlines()]
+    assert "fraud 3 champion canary 0.0 – –" in lines
+    assert any("healthy, canary 0.25," in line for line in lines)
+    shown = " ".join(sidecar("status").stdout.split())
+    assert "canary" in shown
+    assert "step 2/2" in shown
 
 
 def test_what_is_refused_of_one_challenger_is_told_in_its_place(played: Any, sidecar: Run) -> None:
