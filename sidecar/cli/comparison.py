@@ -247,4 +247,11 @@ def _number(found: Interval) -> str:
 
 
 def _latency(found: Quantiles) -> str | None:
-    return None if found.p50 is None or found.p99 is None else f"{found.p50:.3g} ms / {found.p99:.3g} ms"
+    return (
+        None if found.p50 is None or found.p99 is None else f"{_milliseconds(found.p50)} / {_milliseconds(found.p99)}"
+    )
+
+
+def _milliseconds(value: float) -> str:
+    """Three digits that count; whole ones above."""
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,4 +52,13 @@ def commands() -> list[tuple[str, str]]:
         if snippet.kind == "sh":
             lines = snippet.text.replace("\\\n", " ").splitlines()
             found += [(snippet.place, line) for line in lines if line.startswith("sidecar ")]
-    return [(place, re.split(r"\s+[#>|] ", command)[0]) for place, command in found]
+    return [(place, re.split(r"\s+(?:[#|]|2?>) ", command)[0]) for place, command in found]
+
+
+def program_folder(folder: Path) -> Path:
+    """A folder for the search path, with `sidecar` in it, whatever is installed."""
+    program = folder / "bin" / "sidecar"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sidecar.cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return program.parent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -22,10 +21,11 @@ import yaml
 from registry_client.directory import DirectoryRegistry
 from sidecar.cli import main
 from sidecar.config_file import load
-from tests.docs.snippets import ROOT, Snippet, commands, of_kind, snippets
-from tests.process.whole_sidecar import Model
+from tests.docs.snippets import ROOT, Snippet, commands, of_kind, program_folder, snippets
 
 KINDS = {"sh", "python", "yaml", "json", "text", "mermaid"}
+# What tests/peers/test_quick_start.py types, beside a real model server.
+QUICK_START = ROOT / "README.md"
 # What only a reader's own machines have, and what stands for it here.
 INSTEAD = {"mlflow+http://mlflow:5000": "file:./registry"}
 LIMIT_S = 300.0
@@ -48,7 +48,7 @@ def by_document(kind: str) -> list[Any]:
     found: dict[Path, list[Snippet]] = {}
     for snippet in of_kind(kind):
         found.setdefault(snippet.document, []).append(snippet)
-    return [pytest.param(each, id=document.name) for document, each in found.items() if document.name != "README.md"]
+    return [pytest.param(each, id=document.name) for document, each in found.items() if document != QUICK_START]
 
 
 @pytest.fixture
@@ -87,11 +87,7 @@ async def registry(bench: Path) -> None:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """`sidecar` on the path, whatever is installed."""
-    program = tmp_path / "bin" / "sidecar"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sidecar.cli "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
-    path = f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{program_folder(tmp_path)}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
@@ -150,54 +146,6 @@ def test_every_command_that_is_named_is_one_with_these_options(bench: Path, monk
     assert len(told) > 60
     wrong = [f"{place}: {command}: {fault}" for place, command in told if (fault := fault_of(command))]
     assert wrong == []
-
-
-def test_the_quick_start_leads_to_a_scored_and_shadowed_request(tmp_path: Path, environment: dict[str, str]) -> None:
-    """README, as it stands, beside two model servers: their ports and ours are others, since these may be taken."""
-    settings = next(snippet for snippet in of_kind("yaml") if snippet.document.name == "README.md")
-    steps = next(snippet for snippet in of_kind("sh") if snippet.document.name == "README.md")
-    champion, challenger = Model("3"), Model("4")
-    try:
-        text = settings.text.replace("http://127.0.0.1:8000", champion.url).replace(
-            "http://127.0.0.1:8001", challenger.url
-        )
-        text += "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\n"
-        (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-        quick_start(steps.text, tmp_path, environment)
-    finally:
-        champion.close()
-        challenger.close()
-
-
-def quick_start(steps: str, folder: Path, environment: dict[str, str]) -> None:
-    """Types what stands there; `pip install .` has been done, and what serves goes on beside the rest."""
-    install, check, run, call = (line.split("  #")[0].strip() for line in steps.strip().splitlines())
-    assert (install, run) == ("pip install .", "sidecar run -c config.yaml")
-    done = subprocess.run(
-        ["bash", "-c", check], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "config.yaml: ok: 1 deployment, 1 challenger\n"), done.stderr
-    with subprocess.Popen(
-        ["bash", "-c", f"exec {run}"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True,
-    ) as serving:  # fmt: skip
-        assert serving.stdout is not None
-        line = next(line for line in serving.stdout if "serving on" in line)
-        data, admin = re.findall(r"http://\S+?(?=,|\s|$)", line)
-        asked = subprocess.run(
-            ["bash", "-c", call.replace("http://127.0.0.1:8080", data)],
-            cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
-        assert asked.returncode == 0, asked.stderr
-        for header in ("200 OK", "sidecar-version: 3", "sidecar-model: fraud", "x-request-id:"):
-            assert header in asked.stdout, asked.stdout
-        status = subprocess.run(
-            ["bash", "-c", "sidecar status"], cwd=folder, env=environment | {"SIDECAR_URL": admin},
-            capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
-        assert "fraud" in status.stdout, status.stderr
-        serving.terminate()
-        assert serving.wait(LIMIT_S) == 0
 
 
 def instead(text: str) -> str:
