@@ -11,7 +11,8 @@ from sidecar.canary import CanaryStatus
 from sidecar.standing import DeploymentStatus
 from tests.admin.api_ground import TOKENS, Serve, bearer
 from tests.admin.fake_reports import EVIDENCE
-from tests.admin.fake_service import STEPS, FakeService
+from tests.admin.fake_service import FakeService
+from tests.admin.fake_standing import STEPS
 from tests.admin.screens_shown import VIEWER, html, screen
 
 ONE = "/deployments/fraud"

@@ -14,7 +14,8 @@ from sidecar.reports import DriftReport
 from sidecar.standing import ChallengerStatus, DeploymentStatus
 from tests.admin.api_ground import TOKENS
 from tests.admin.fake_reports import NOW, numeric
-from tests.admin.fake_service import STEPS, FakeService
+from tests.admin.fake_service import FakeService
+from tests.admin.fake_standing import STEPS
 from tests.browser.conftest import Open, Serve
 
 ONE = "/deployments/fraud"
