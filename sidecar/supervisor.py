@@ -30,6 +30,8 @@ from sidecar.telemetry.logs import configure
 
 log = logging.getLogger("sidecar.supervisor")
 
+# Control's matrices are small. OpenBLAS would give each core a thread, and they wait for each other by spinning.
+_ONE_CORE = {"OPENBLAS_NUM_THREADS": "1"}
 CONTROL_STOP_S = 10.0
 DRAIN_MARGIN_S = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -71,7 +73,11 @@ class Supervisor:
         self._models = ModelServers(sockets, state_dir / "models")
         given = ["--config", orders.config_path, "--admin-fd", str(admin_fd), "--sockets", str(sockets), *shared]
         # Nobody else's standard output is obeyed.
-        self._control = Child("control", "sidecar.app.control", given, admin_fd, heard=self._models.obey)
+        self._control = Child(
+            *("control", "sidecar.app.control", given, admin_fd),
+            environment=_ONE_CORE | os.environ,
+            heard=self._models.obey,
+        )
         self._workers = [
             Child(
                 f"worker-{number}",

@@ -5,6 +5,7 @@ Generated examples are the same each time and have all the time they need: what 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from tests.registry_client.mlflow_server import MlflowServer
 
+# As in the product: several threads of a matrix product wait for each other by spinning.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 # Files that take longest, as measured.
