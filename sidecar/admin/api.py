@@ -14,12 +14,12 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 from sidecar.admin import bodies, problems
+from sidecar.admin.api_document import ApiDocument
 from sidecar.admin.auth import SECURITY_HEADERS, Access, AuthToken, Caller, Need, same_site
 from sidecar.admin.call import CALLER
 from sidecar.admin.dashboard import Dashboard
 from sidecar.admin.ingest import Ingesting
 from sidecar.admin.live import EventStreams
-from sidecar.admin.openapi import ApiDocument
 from sidecar.admin.pages import Pages
 from sidecar.admin.questions import Questions
 from sidecar.admin.record import RecordHandlers

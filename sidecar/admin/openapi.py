@@ -1,7 +1,7 @@
 """The API described as OpenAPI 3.1, made of the routes and of the types that parse bodies and that answers tell.
 
 Keeps: what is described is what is parsed; a route that is not told of here takes neither query nor body.
-Does not: say what answers mean beyond their types (docs/api.md does). Called by `api`, once; serves `/v1/openapi.json`.
+Does not: say what answers mean beyond their types (docs/api.md does). Called by `api_document`, once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from sidecar import __version__
 from sidecar.admin import bodies
@@ -72,22 +71,6 @@ _SAYS: Mapping[str, str] = {
     "limit": "At most so many.",
 }
 _TAKEN_LATER = frozenset({("POST", "/v1/registry/webhook")})
-
-
-class ApiDocument:
-    """Answers with the document; `describe` is told the routes first."""
-
-    def __init__(self) -> None:
-        self._document = b""
-
-    def describe(self, table: Iterable[tuple[str, str, Need]]) -> None:
-        """Makes the document of method, path and lowest role."""
-        self._document = msgspec.json.encode(document(table))
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """`GET /v1/openapi.json`."""
-        bodies.query(request)
-        return web.Response(body=self._document, content_type="application/json")
 
 
 def document(table: Iterable[tuple[str, str, Need]]) -> dict[str, Any]:
