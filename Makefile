@@ -49,7 +49,7 @@ demo: .venv/core
 # the sources lie, off the front of the search path; children inherit both variables.
 test: prepared
 	$(call tests,3,--ignore tests/chaos --ignore tests/browser)
-	$(call tests,2,tests/chaos)
+	$(call tests,3,tests/chaos)
 	export $(COMPILED); $(call tests,3,$(TWIN))
 
 # The dashboard in a real Chromium: SIDECAR_BROWSER, the machine's own, or what `playwright install chromium` brings. Apart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,15 @@ def default_of(key: str) -> Any:
     return model.model_fields[name].get_default(call_default_factory=True)
 
 
-def in_example(key: str) -> Any:
-    """What stands under a key, in the first entry of a list that has it.
+@cache
+def example() -> Any:
+    """What would need files that nobody has is shown behind a #."""
+    return yaml.safe_load(re.sub(r"^  # ", "  ", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
-    What would need files that nobody has is shown behind a #.
-    """
-    found: Any = [yaml.safe_load(re.sub(r"^  # ", "  ", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE))]
+
+def in_example(key: str) -> Any:
+    """What stands under a key, in the first entry of a list that has it."""
+    found: Any = [example()]
     for part in key.split("."):
         name = part.removesuffix("[]")
         values = [entry[name] for entry in found if entry is not None and name in entry]
@@ -68,6 +72,7 @@ def in_example(key: str) -> Any:
     return found[0]
 
 
+@cache
 def rows() -> dict[str, list[str]]:
     cells = re.findall(r"^\| `([^`]+)` \| (.*?) \| (.*?) \| (.*?) \|$", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
     return {key: rest for key, *rest in cells}
