@@ -45,6 +45,8 @@ class CanaryEvidence:
             self.observer = None
             if canary is not None:
                 self.observer = ComparisonObserver(state.champion, canary.version, score_tolerance=tolerance, now=now)
+                # Nothing is missing yet: what ends in the first moments and is on its way is lost to nobody.
+                self.observer.fold_copies(Copies(mirrored=0, answered=0, errors={}, dropped={}), now)
         elif seen is not None and not same:
             self.observer = seen.anew(now, tolerance)
 

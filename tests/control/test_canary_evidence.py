@@ -82,7 +82,13 @@ def test_a_broken_input_leaves_requests_out_and_calls_none_of_them_lost() -> Non
     assert (n, copies.mirrored, copies.lost) == (100, 100, 0)
 
 
-def test_what_never_arrives_is_lost_from_the_first_copy_on() -> None:
+def test_what_never_arrives_is_lost_and_what_is_on_its_way_is_not() -> None:
+    watch = watching(msgspec.structs.replace(FIRST, step_since=NOW + 60))
+    begun = msgspec.structs.replace(FIRST, step=1, step_since=NOW + 65)
+    watch.begin(deployment(), state(canary=begun), None, NOW + 65)
+    asked(watch, range(50), begun)
+    counted(watch, 80, begun)
+    assert judged(watch)[1].lost == 0
     watch = watching()
     asked(watch, range(50))
     counted(watch, 80)

@@ -23,7 +23,7 @@ def four() -> Iterator[Model]:
 def sidecar(make: Make, settings: dict[str, Any], four: Model) -> Sidecar:
     (deployment,) = settings["deployments"]
     deployment["challengers"] = [{"version": "4", "url": four.url}]
-    deployment["gates"] |= {"errors": {"max_increase": 0.01}, "completeness": {"min": 0.5}}
+    deployment["gates"] |= {"errors": {"max_increase": 0.01}, "completeness": {"min": 0.99}}
     steps = [{"weight": 0.3, "dwell_s": 0, "min_pairs": 150}, {"weight": 0.7, "dwell_s": 0, "min_pairs": 150}]
     deployment["promotion"] = {"canary": {"steps": steps}}
     return make(workers=2).start()
