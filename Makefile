@@ -34,6 +34,8 @@ SERVERS := .venv-mlflow .venv-mlserver .venv-kserve .venv-triton .venv-schemathe
 
 # Prometheus and Alertmanager, which the alert rules are tried with.
 ALERTING := .cache/alerting
+# zsh and fish, which completion is tried in.
+SHELLS := .cache/shells
 # What Kubernetes says of its manifests.
 SCHEMAS := .cache/schemas
 
@@ -59,7 +61,7 @@ test-browser: .venv/test
 
 # Two at a time: unpacking, the types and the compiler are bound by one core each.
 prepared:
-	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready) $(ALERTING)/ready $(SCHEMAS)/ready
+	$(MAKE) --no-print-directory --jobs 2 lint compiled $(SERVERS:%=%/ready) $(ALERTING)/ready $(SHELLS)/ready $(SCHEMAS)/ready
 
 # The product as it is shipped: `PYTHONPATH=build/compiled PYTHONSAFEPATH=1 .venv/bin/sidecar run ...`
 compiled: .venv/test
@@ -152,15 +154,17 @@ $(SERVERS:%=%/ready): .venv-%/ready: locks/%.txt $(UV)
 	touch $@
 
 # Unpacked here from Debian's packages, which apt checks the signatures of; its lists are kept here too, so that nothing
-# outside this folder is touched. On another system: install both and say ALERTING_APT=true.
-ALERTING_APT ?= apt-get -qq -o Dir::State::Lists=$(CURDIR)/$(ALERTING)/lists -o Dir::Cache=$(CURDIR)/$(ALERTING)/archives \
+# outside this folder is touched. On another system: install the four programs and say DEBIAN_APT=true.
+DEBIAN_APT ?= apt-get -qq -o Dir::State::Lists=$(CURDIR)/$(@D)/lists -o Dir::Cache=$(CURDIR)/$(@D)/archives \
 	-o APT::Sandbox::User=root
-$(ALERTING)/ready:
-	mkdir -p $(ALERTING)/lists/partial $(ALERTING)/archives/partial
-	$(ALERTING_APT) update
-	cd $(ALERTING) && $(ALERTING_APT) download prometheus prometheus-alertmanager
-	for package in $(ALERTING)/*.deb; do test ! -e "$$package" || dpkg-deb --extract "$$package" $(ALERTING); done
-	rm -rf $(ALERTING)/*.deb $(ALERTING)/lists $(ALERTING)/archives
+$(ALERTING)/ready: PACKAGES := prometheus prometheus-alertmanager
+$(SHELLS)/ready: PACKAGES := zsh zsh-common fish fish-common libpcre2-32-0
+$(ALERTING)/ready $(SHELLS)/ready:
+	mkdir -p $(@D)/lists/partial $(@D)/archives/partial
+	$(DEBIAN_APT) update
+	cd $(@D) && $(DEBIAN_APT) download $(PACKAGES)
+	for package in $(@D)/*.deb; do test ! -e "$$package" || dpkg-deb --extract "$$package" $(@D); done
+	rm -rf $(@D)/*.deb $(@D)/lists $(@D)/archives
 	touch $@
 
 $(SCHEMAS)/ready: locks/schemas.txt .venv/core
