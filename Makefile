@@ -42,7 +42,7 @@ SCHEMAS := .cache/schemas
 # Two builds at once would mix their files.
 ALONE := $(if $(shell command -v flock),flock build/lock)
 
-.PHONY: demo test test-browser prepared compiled lint audit sbom bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
+.PHONY: demo test test-browser prepared compiled lint audit sbom image-steps bench bench-drift bench-decide soak example-flights example-loop example-ray lock clean
 
 demo: .venv/core
 	$(BIN)/sidecar demo
@@ -83,6 +83,11 @@ audit: .venv-supply/ready
 sbom: .venv/test .venv-supply/ready
 	mkdir -p build
 	$(BIN)/python -m scripts.write_sbom build/sbom.cdx.json
+
+# The Dockerfile's steps in a clean root made of Debian's packages, and what comes of them run as a container would.
+# As root; about five minutes.
+image-steps: .venv/core
+	$(BIN)/python -m scripts.image_steps
 
 bench: .venv/test compiled
 	$(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""The container image as its recipe says; no engine builds it here, so its properties are read."""
+"""The container image as its recipe says; its properties are read here, `make image-steps` carries the steps out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import shlex
 
 import pytest
 
+from scripts import dockerfile
+from scripts.dockerfile import Stage, Step
+from scripts.image_steps import let_in
 from tests.architecture.source_trees import ROOT
-
-Step = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def steps() -> list[Step]:
-    """Instruction and argument of each step, continued lines joined."""
-    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
+    return list(dockerfile.steps((ROOT / "Dockerfile").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +97,51 @@ def test_the_health_check_is_python_that_asks_healthz_past_any_proxy(last: dict[
 
 def test_both_ports_are_told(last: dict[str, str]) -> None:
     assert last["EXPOSE"].split() == ["8080", "8081"]
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("sidecar", True),
+        ("sidecar/proxy/plane.py", True),
+        ("locks/core.txt", True),
+        ("locks/test.txt", False),
+        ("locks", False),
+        (".git/config", False),
+        ("sidecar-state/sidecar.db", False),
+        ("config.yaml", False),
+        ("sidecar/proxy/__pycache__/plane.pyc", False),
+        (".venv/bin/python", False),
+    ],
+)
+def test_nothing_but_what_the_image_is_built_from_is_let_in(name: str, may: bool) -> None:
+    assert let_in(name) is may
+
+
+def test_the_steps_that_are_carried_out_are_read_as_they_are_written() -> None:
+    text = """# a comment
+FROM python:3.13 AS build
+ENV A=1 B=x
+COPY one two/ \\
+    there/
+RUN ["do", "it now"]
+
+FROM python:3.13-slim
+COPY --from=build --chown=1:2 /state /var
+HEALTHCHECK --interval=1s \\
+    CMD ["python", "-c", "1"]
+CMD ["a"]
+CMD ["b"]
+"""
+    build, last = dockerfile.stages(text)
+
+    assert build == Stage("python:3.13", "build", build.steps)
+    assert [step.word for step in build.steps] == ["ENV", "COPY", "RUN"]
+    assert (build.steps[1].words, build.steps[2].command) == (["one", "two/", "there/"], ["do", "it now"])
+    assert (last.steps[0].flags, last.steps[0].words) == ({"from": "build", "chown": "1:2"}, ["/state", "/var"])
+    assert last.last("HEALTHCHECK").command == ["python", "-c", "1"]
+    assert last.last("CMD").command == ["b"]
+    with pytest.raises(ValueError, match="Expecting value"):
+        _ = Step("RUN", "pip install x").command
+    with pytest.raises(ValueError, match="not in the form"):
+        _ = Step("RUN", '"pip install x"').command
