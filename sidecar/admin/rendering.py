@@ -26,6 +26,7 @@ def templates() -> Environment:
     found = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         finalize=figures.in_reading_order,
         trim_blocks=True,
