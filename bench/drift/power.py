@@ -8,20 +8,19 @@ effect. Peers' windows begin exactly with the change, which is in their favour. 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.drift import peers
+from bench.drift import power_of_peers
 from bench.drift.effects import EFFECTS, QUICK, Effect
 from bench.drift.many_streams import ManyStreams
 from bench.drift.oracle import cusum, first_at_least, nearest_inside, threshold_beyond, threshold_for
 from bench.drift.plan import Plan
+from bench.drift.power_of_peers import BASELINE_ROWS, RUN_VALUES, WINDOWS, median, null_of
 from bench.drift.product import BUCKET_S, FALSE_ALARM_DAYS, TOLERANCE, baseline_of
-from bench.drift.scores import window_threshold, windows_to_alarm
-from bench.programs import Missing
 from bench.result import Bar, Finding, Panel, Result, Table
 from bench.spread import Spread, spread
 from sidecar.observe.watched_column import ordered_cells
@@ -29,14 +28,10 @@ from sidecar.stats.edetector import threshold
 from sidecar.stats.tolerance import effective_tolerance
 
 Floats = NDArray[np.float64]
-BASELINE_ROWS, BUCKET_ROWS, FEATURES = 50_000, 100, 50
-RUN_VALUES = 200_000
+BUCKET_ROWS, FEATURES = 100, 50
 WARM_BUCKETS, MOST_BUCKETS = 80, 300
 SHARES_FROM = 2_000_000
 SMALL_TOLERANCE = 0.0005
-WINDOWS = (250, 1_000)
-PEERS = ("evidently", "evidently-test", "nannyml", "whylogs", "scouter")
-STREAMING = ("river-adwin", "river-kswin", "river-pagehinkley")
 
 
 class Delays(msgspec.Struct, frozen=True):
@@ -65,7 +60,7 @@ def measure(plan: Plan) -> Result:
             f"  {effect.name}: {found.budget:,.0f} values at the budget (oracle {found.oracle_budget:,.0f}), "
             f"tuned {found.tuned:,.0f} (oracle {found.oracle_tuned:,.0f})"
         )
-    others = _peers(plan, effects, rng)
+    others = power_of_peers.measured(plan, effects, rng)
     return _judged(own, others)
 
 
@@ -87,7 +82,7 @@ def _own(plan: Plan, effect: Effect, rng: np.random.Generator, known: dict[tuple
     at_budget = math.log(threshold(FALSE_ALARM_DAYS, BUCKET_S, FEATURES))
     found = {}
     for tolerance in (usual, small):
-        key = (_null_of(effect), tolerance)
+        key = (null_of(effect), tolerance)
         if key not in known:
             null = ManyStreams(counts, tolerance, plan.pick(16, 32), ordered)
             known[key] = threshold_for(_paths(null, before, plan.pick(1_000, 4_000), rng), RUN_VALUES / BUCKET_ROWS)
@@ -104,10 +99,6 @@ def _own(plan: Plan, effect: Effect, rng: np.random.Generator, known: dict[tuple
         alike_budget=alike[0],
         alike_tuned=alike[1],
     )
-
-
-def _null_of(effect: Effect) -> str:
-    return "missing" if effect.name.startswith("missing") else effect.kind
 
 
 def _shares(counts: NDArray[np.int64]) -> Floats:
@@ -143,11 +134,7 @@ def _delays(
             found[name][late] = bucket * BUCKET_ROWS
         if all(np.count_nonzero(np.isinf(delays)) < 0.4 * streams for delays in found.values()):
             break
-    return {name: _median(delays) for name, delays in found.items()}
-
-
-def _median(delays: Floats) -> float:
-    return float(np.sort(delays)[(len(delays) - 1) // 2])
+    return {name: median(delays) for name, delays in found.items()}
 
 
 def _oracle(plan: Plan, effect: Effect, rng: np.random.Generator) -> tuple[float, float]:
@@ -160,7 +147,7 @@ def _oracle(plan: Plan, effect: Effect, rng: np.random.Generator) -> tuple[float
     # At the change the statistic is where the null left it.
     changed[:, 0] += null[:, -1]
     paths = cusum(changed)
-    first = [_median(first_at_least(paths, limit).astype(np.float64) + 1) for limit in limits]
+    first = [median(first_at_least(paths, limit).astype(np.float64) + 1) for limit in limits]
     return first[0], first[1]
 
 
@@ -183,90 +170,8 @@ def _alike(plan: Plan, pair: tuple[Floats, Floats], rng: np.random.Generator) ->
     looks, paths = (found[:, BUCKET_ROWS - 1 :: BUCKET_ROWS] for found in (null, cusum(changed)))
     runs = threshold(FALSE_ALARM_DAYS, BUCKET_S, FEATURES), RUN_VALUES / BUCKET_ROWS
     delays = [first_at_least(paths, threshold_beyond(looks, run)).astype(np.float64) + 1.0 for run in runs]
-    budget, tuned = (_median(np.where(found > buckets, np.inf, found * BUCKET_ROWS)) for found in delays)
+    budget, tuned = (median(np.where(found > buckets, np.inf, found * BUCKET_ROWS)) for found in delays)
     return budget, tuned
-
-
-# --- peers ------------------------------------------------------------------------------------------------------
-
-
-def _peers(plan: Plan, effects: Sequence[Effect], rng: np.random.Generator) -> dict[str, dict[str, float] | str]:
-    """Median values to an alarm by contender and effect; or why it was not measured."""
-    found: dict[str, dict[str, float] | str] = {}
-    for peer in PEERS:
-        try:
-            found[peer] = _batch_peer(plan, peer, effects, np.random.default_rng(rng.integers(1 << 31)))
-        except Missing as error:
-            found[peer] = str(error)
-        plan.tell(f"  {peer}: {found[peer]}")
-    for peer in STREAMING:
-        try:
-            found[peer] = _streaming_peer(plan, peer, effects, np.random.default_rng(rng.integers(1 << 31)))
-        except Missing as error:
-            found[peer] = str(error)
-        plan.tell(f"  {peer}: {found[peer]}")
-    return found
-
-
-def _batch_peer(plan: Plan, peer: str, effects: Sequence[Effect], rng: np.random.Generator) -> dict[str, float]:
-    nulls = {_null_of(effect): effect for effect in effects}
-    sizes, null_windows, changed_windows = plan.pick(WINDOWS[:1], WINDOWS), plan.pick(800, 1_600), plan.pick(30, 60)
-    references = {name: effect.before(rng, BASELINE_ROWS) for name, effect in nulls.items()}
-    jobs: list[tuple[int, str, peers.Windows]] = []
-    for size in sizes:
-        for name, effect in nulls.items():
-            drawn = effect.before(rng, null_windows * size).reshape(-1, size)
-            jobs.append((size, name, peers.Windows(references[name], drawn, effect.kind)))
-        for effect in effects:
-            drawn = effect.after(rng, changed_windows * size).reshape(-1, size)
-            jobs.append((size, effect.name, peers.Windows(references[_null_of(effect)], drawn, effect.kind)))
-    judged = {
-        (size, name): np.asarray(one.statistic)
-        for (size, name, _), one in zip(jobs, peers.judge(peer, [job for *_, job in jobs]), strict=True)
-        if one is not None
-    }
-    return {effect.name: min((_delay(judged, size, effect) for size in sizes), default=math.inf) for effect in effects}
-
-
-def _delay(judged: Mapping[tuple[int, str], Floats], size: int, effect: Effect) -> float:
-    """Median values to an alarm with windows of one size, its threshold tuned on windows without change."""
-    null, changed = judged.get((size, _null_of(effect))), judged.get((size, effect.name))
-    if null is None or changed is None:
-        return math.inf
-    power = float(np.mean(changed >= window_threshold(null, size / RUN_VALUES)))
-    # No better than without change: it does not see it.
-    return size * windows_to_alarm(power) if power > 5 * size / RUN_VALUES else math.inf
-
-
-def _streaming_peer(plan: Plan, peer: str, effects: Sequence[Effect], rng: np.random.Generator) -> dict[str, float]:
-    """Each setting's rate of false alarms is measured; the fastest setting that keeps to the rate is taken."""
-    numeric = [effect for effect in effects if _null_of(effect) == "numeric"]
-    streams, values = plan.pick(4, 10), plan.pick(20_000, 100_000)
-    if peer == "river-kswin":
-        streams, values = plan.pick(1, 2), plan.pick(10_000, 50_000)
-    null = numeric[0].before(rng, streams * values).reshape(streams, values)
-    changed = {
-        f"after/{number}": np.concatenate(
-            [
-                effect.before(rng, 2_000 * streams).reshape(streams, -1),
-                effect.after(rng, plan.pick(4_000, 10_000) * streams).reshape(streams, -1),
-            ],
-            axis=1,
-        )
-        for number, effect in enumerate(numeric)
-    }
-    answer = peers.ask(peer, "streams", {"change_at": 2_000, "effects": len(numeric)}, {"null": null, **changed})
-    delays: dict[str, float] = {}
-    for setting in answer:
-        # So few false alarms that a run of RUN_VALUES is credible: at most one and a half times the wanted number.
-        if setting["false_alarms"] > max(1.0, 1.5 * streams * values / RUN_VALUES):
-            continue
-        for effect, found in zip(numeric, setting["delays"], strict=True):
-            median = _median(np.array([math.inf if one is None else one for one in found], dtype=np.float64))
-            delays[effect.name] = min(delays.get(effect.name, math.inf), median)
-    if not delays:
-        raise Missing(f"{peer}: at every setting more false alarms than one in {RUN_VALUES:,} values")
-    return delays
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from bench.drift import environments, memory_run, peers
+from bench.drift import environments, peers
+from bench.drift.memory import Held, held, kib_a_feature
 from bench.drift.plan import Plan
 from bench.drift.product import BEGIN_S, baseline_of, observer_of, sample_of
 from bench.interleaving import interleaved
@@ -42,8 +39,6 @@ BATCHES = (1, 32, 512)
 JSON_ROWS = (256, 1)
 PEERS = ("whylogs", "river", "evidently", "nannyml", "scouter")
 FEATURES, AGES = 200, 12
-# After ten million values all windows are full.
-MEMORY_FEATURES, MEMORY_VALUES = 200, ((10_000_000, 20_000_000), (10_000_000, 100_000_000))
 
 
 def rows_of_traffic(seed: int, rows: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -84,7 +79,7 @@ def measure(plan: Plan) -> Result:
         elsewhere.append(meter.read().elsewhere)
         others = _peer_rates(plan)
         look = _looks(plan)
-        memory = _memory(plan)
+        memory = held(plan)
     finally:
         os.sched_setaffinity(0, before)
     return _judged(own, others, look, memory, elsewhere)
@@ -232,52 +227,11 @@ def looker(baselines: list[NDArray[np.int64]], live: list[NDArray[np.int64]], to
     return lambda: tests.log_e(padded, tolerance)
 
 
-class _Memory(msgspec.Struct, frozen=True):
-    """Bytes that a process holds more than before it read the baseline, after so many values; see `memory_run`."""
-
-    values: int
-    live: int
-    own: int
-    programs: int
-    snapshot: int
-
-    def shown(self) -> tuple[str, ...]:
-        """A row of the table."""
-        each = (kib_a_feature(one) for one in (self.live, self.own, self.snapshot))
-        return (f"{self.values:,}", *(f"{one:.1f}" for one in each), f"{self.programs / 1024:,.0f}")
-
-
-def kib_a_feature(held_bytes: int) -> float:
-    """KiB for each of the features of the memory run."""
-    return held_bytes / MEMORY_FEATURES / 1024
-
-
-def _memory(plan: Plan) -> list[_Memory]:
-    """Two processes: whoever counts every object takes memory for that."""
-    counted, resident = _held(plan, memory_run.LIVE), _held(plan, "resident")
-    found = [msgspec.structs.replace(one, live=other.live) for one, other in zip(resident, counted, strict=True)]
-    for one in found:
-        plan.tell(f"  {one.values:,} values: {kib_a_feature(one.live):.1f} KiB a feature")
-    return found
-
-
-def _held(plan: Plan, how: str) -> list[_Memory]:
-    limits = [str(values) for values in plan.pick(*MEMORY_VALUES)]
-    command = [sys.executable, str(Path(memory_run.__file__)), str(MEMORY_FEATURES), how, *limits]
-    root = Path(__file__).parent.parent.parent
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise Missing((done.stderr.strip().splitlines() or ["the memory run said nothing"])[-1])
-    return [msgspec.json.decode(line, type=_Memory) for line in done.stdout.splitlines()]
-
-
 def _judged(
     own: Mapping[str, list[float]],
     others: Mapping[str, list[float] | str],
     look: list[float],
-    memory: list[_Memory],
+    memory: list[Held],
     elsewhere: list[float],
 ) -> Result:
     scalar, batched = (own[f"rows parsed, {rows} a request"] for rows in (BATCHES[0], BATCHES[-1]))
