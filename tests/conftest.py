@@ -25,9 +25,16 @@ settings.load_profile("steady")
 LONGEST = (
     "chaos/test_random_kills.py", "chaos/test_kill_points.py", "chaos/test_own_faults.py", "chaos/test_crowds.py",
     "chaos/test_ends.py", "process/test_managed_models.py", "process/test_schemathesis.py",
-    "peers/test_mlflow_scoring.py", "process/test_demo.py",
-    "process/test_following.py", "process/test_children_die.py", "observe/test_joint_watch.py",
+    "peers/test_mlflow_scoring.py", "process/test_demo.py", "process/test_following.py",
+    "process/test_children_die.py", "stats/test_naming.py", "observe/test_watched_column.py",
 )  # fmt: skip
+# Folders whose tests start whole processes.
+PROCESSES = frozenset({"chaos", "peers", "process"})
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.parent.name in PROCESSES:
+        item.add_marker(pytest.mark.process)
 
 
 @pytest.hookimpl(trylast=True)

@@ -40,6 +40,7 @@ def kustomization(folder: str) -> dict[str, Any]:
     return found
 
 
+@cache
 def manifests() -> list[tuple[str, dict[str, Any]]]:
     return [(folder, each) for folder in FOLDERS for each in documents(folder) if each["kind"] != "Kustomization"]
 

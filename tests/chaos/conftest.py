@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.process.whole_sidecar import Sidecar, until
 MakeGround = Callable[..., Ground]
 # `SIDECAR_CHAOS=long` takes the numbers of the specification (10 minutes, 10,000 aborts) instead of a fraction.
 LONG = os.environ.get("SIDECAR_CHAOS") == "long"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture(scope="session")

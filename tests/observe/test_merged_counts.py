@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ BUCKETS = 45
 BROKEN = range(12, 20)
 
 
+@cache
 def requests() -> list[Sample]:
     """About four thousand requests of 1 to 3 rows; `amount` is broken for eight buckets, one key comes and goes."""
     rng = np.random.default_rng(31)
@@ -39,18 +41,16 @@ def requests() -> list[Sample]:
     return made
 
 
-REQUESTS = requests()
-
-
 def looks(watch: DriftObserver, changes: list[Any]) -> list[Any]:
     return [changes, msgspec.json.encode(watch.report("training")), msgspec.json.encode(watch.report("recent"))]
 
 
+@cache
 def alone() -> list[Any]:
     watch = observer()
     seen = []
     for bucket in range(BUCKETS):
-        for request in REQUESTS[60 * bucket : 60 * (bucket + 1)]:
+        for request in requests()[60 * bucket : 60 * (bucket + 1)]:
             watch.fold(request)
         seen.append(looks(watch, list(watch.tick(BUCKET_S * (bucket + 1)))))
     return seen
@@ -65,7 +65,7 @@ def test_any_number_of_replicas_that_restart_and_are_late_are_judged_as_one(repl
     judge = observer()
     late: list[bytes] = []
     for bucket in range(BUCKETS):
-        for request in REQUESTS[60 * bucket : 60 * (bucket + 1)]:
+        for request in requests()[60 * bucket : 60 * (bucket + 1)]:
             counters[rng.integers(replicas)].fold(request)
         end = BUCKET_S * (bucket + 1)
         restarting = int(rng.integers(replicas))
@@ -98,7 +98,7 @@ def test_the_order_in_which_counts_are_added_is_nothing() -> None:
     handed = []
     for part in range(5):
         counter = observer()
-        for request in REQUESTS[part::5]:
+        for request in requests()[part::5]:
             counter.fold(request)
         handed.append(counter.hand_over(1e9))
     ways = []
@@ -112,27 +112,27 @@ def test_the_order_in_which_counts_are_added_is_nothing() -> None:
 
 def test_counts_that_come_after_their_bucket_was_judged_are_not_lost() -> None:
     counter, judge = observer(), observer()
-    counter.fold(REQUESTS[0])
+    counter.fold(requests()[0])
     handed = counter.hand_over(BUCKET_S)
     judge.tick(BUCKET_S * 5)
     judge.merge(handed)
     judge.tick(BUCKET_S * 6)
-    assert told(judge.report(), "age").n == REQUESTS[0].rows
-    assert judge.report().rows_sampled == REQUESTS[0].rows
+    assert told(judge.report(), "age").n == requests()[0].rows
+    assert judge.report().rows_sampled == requests()[0].rows
 
 
 def test_what_was_handed_over_is_gone_and_is_never_counted_twice() -> None:
     counter, judge = observer(), observer()
-    counter.fold(REQUESTS[0])
+    counter.fold(requests()[0])
     judge.merge(counter.hand_over(BUCKET_S))
     judge.merge(counter.hand_over(BUCKET_S * 2))
-    assert judge.report().rows_sampled == judge.report().rows_seen == REQUESTS[0].rows
+    assert judge.report().rows_sampled == judge.report().rows_seen == requests()[0].rows
 
 
 def test_counts_of_another_baseline_other_buckets_or_damaged_ones_change_nothing() -> None:
     elsewhere = build_baseline({**TRAINED, "score": TRAINED["age"]}, prediction="score", now=CREATED)
     good = observer()
-    good.fold(REQUESTS[0])
+    good.fold(requests()[0])
     handed = good.hand_over(BUCKET_S)
     document = msgspec.msgpack.decode(handed)
     worse = []
@@ -156,6 +156,6 @@ def test_counts_of_another_baseline_other_buckets_or_damaged_ones_change_nothing
 def test_a_counter_that_nobody_asks_stays_bounded() -> None:
     counter = observer()
     for bucket in range(500):
-        counter.fold(msgspec.structs.replace(REQUESTS[bucket], at=BUCKET_S * bucket))
+        counter.fold(msgspec.structs.replace(requests()[bucket], at=BUCKET_S * bucket))
     assert len(msgspec.msgpack.decode(counter.hand_over(1e9))["buckets"]) <= 64
     assert BASELINE.digest

@@ -12,12 +12,6 @@ import pytest
 from tests.process.whole_sidecar import Make, Model, Sidecar
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.process)
-
-
 @pytest.fixture(scope="session")
 def models() -> Iterator[dict[str, Model]]:
     standing = {version: Model(version) for version in ("3", "4", "5")}
