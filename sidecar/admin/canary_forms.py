@@ -15,6 +15,7 @@ from sidecar.admin.service import Service
 from sidecar.canary import CanaryStatus
 from sidecar.errors import Refused
 from sidecar.standing import DeploymentStatus
+from sidecar.wished import Wish
 
 _REHEARSAL = "rehearsed on the dashboard; nothing is done"
 _KEY, _DIGEST = 128, 200
@@ -52,17 +53,7 @@ async def beginning(service: Service, status: DeploymentStatus, asked: Form, act
     ]
     try:
         table = service.gates(status.name, challenger)
-        await service.start_canary(
-            status.name,
-            challenger,
-            actor=actor,
-            reason=_REHEARSAL,
-            expected_champion=champion,
-            evidence=None,
-            dry_run=True,
-            force=False,
-            idempotency_key=None,
-        )
+        await service.start_canary(status.name, Wish(challenger, actor, _REHEARSAL, champion, dry_run=True))
     except Refused as error:
         refusal, table = str(error), error.gates or table
     fields = [("challenger", challenger), ("champion", champion), ("key", secrets.token_hex(16))]
@@ -109,14 +100,5 @@ async def share(
     if verb == "abort":
         await service.stop_canary(name, challenger or None, actor=actor, reason=reason, idempotency_key=key)
         return
-    await service.start_canary(
-        name,
-        challenger,
-        actor=actor,
-        reason=reason,
-        expected_champion=form.get("champion") or None,
-        evidence=form.get("evidence", "")[:_DIGEST] or None,
-        dry_run=False,
-        force=False,
-        idempotency_key=key,
-    )
+    champion, evidence = form.get("champion") or None, form.get("evidence", "")[:_DIGEST] or None
+    await service.start_canary(name, Wish(challenger, actor, reason, champion, evidence, idempotency_key=key))

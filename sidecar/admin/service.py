@@ -40,6 +40,7 @@ from sidecar.standing import (
     ShadowChange,
     Transition,
 )
+from sidecar.wished import Wish
 
 
 class Service(Protocol):
@@ -82,54 +83,16 @@ class Service(Protocol):
     def gates(self, name: str, challenger: str | None) -> GateTable:
         """May the challenger take over, gate by gate."""
 
-    async def promote(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-    ) -> Transition:
+    async def promote(self, name: str, wish: Wish) -> Transition:
         """Makes the challenger the champion if every gate passes."""
 
-    async def override(
-        self,
-        name: str,
-        version: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-    ) -> Transition:
+    async def override(self, name: str, wish: Wish) -> Transition:
         """Makes a version the champion whatever the gates say."""
 
     def canary(self, name: str) -> CanaryStatus:
         """How a canary stands; Unknown where there is none."""
 
-    async def start_canary(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-    ) -> Transition:
+    async def start_canary(self, name: str, wish: Wish) -> Transition:
         """A challenger answers a share of the requests, if every gate passes."""
 
     async def stop_canary(

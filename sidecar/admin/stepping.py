@@ -16,6 +16,7 @@ from sidecar.agreed import PlanShown
 from sidecar.errors import Refused, SidecarError
 from sidecar.reports import GateTable
 from sidecar.standing import DeploymentStatus, Transition
+from sidecar.wished import Wish
 
 _REHEARSAL = "rehearsed on the dashboard; nothing is done"
 _OVERRIDE_REASON = 10
@@ -30,17 +31,7 @@ async def promotion(service: Service, status: DeploymentStatus, asked: Form, act
     says = [f"Version {challenger} answers every new request; requests in flight end at {champion}.", *_canary(status)]
     try:
         table = service.gates(name, challenger)
-        done = await service.promote(
-            name,
-            challenger,
-            actor=actor,
-            reason=_REHEARSAL,
-            expected_champion=champion,
-            evidence=None,
-            dry_run=True,
-            force=False,
-            idempotency_key=None,
-        )
+        done = await service.promote(name, Wish(challenger, actor, _REHEARSAL, champion, dry_run=True))
         plan = _shown(done)
         says.append(f"Every gate passes, and {challenger} answered a probe just now; both are asked once more.")
         says.append(f"The deployment's generation goes from {status.generation} to {done.generation}.")
@@ -80,17 +71,7 @@ async def overriding(service: Service, status: DeploymentStatus, asked: Form, ac
         "The audit trail keeps your name, your reason and what the gates said.",
     ]
     try:
-        done = await service.override(
-            name,
-            version,
-            actor=actor,
-            reason=_REHEARSAL,
-            expected_champion=champion,
-            evidence=None,
-            dry_run=True,
-            force=False,
-            idempotency_key=None,
-        )
+        done = await service.override(name, Wish(version, actor, _REHEARSAL, champion, dry_run=True))
         plan = _shown(done)
         says.insert(2, f"{version} answered a probe just now; the generation goes to {done.generation}.")
     except Refused as error:
@@ -146,19 +127,11 @@ async def step(
         return
     forced = force and verb == "override"
     forward = service.promote if verb == "promote" else service.override
-    await forward(
-        name,
-        form.get("challenger", ""),
-        actor=actor,
-        reason=reason,
-        expected_champion=form.get("champion") or None,
-        evidence=None,
-        dry_run=False,
-        force=forced,
-        idempotency_key=key,
-        # A plan is of a target that answers its probe; who passes over that has seen none.
-        plan=None if forced else form.get("plan", "")[:_DIGEST] or None,
-    )
+    # A plan is of a target that answers its probe; who passes over that has seen none.
+    plan = None if forced else form.get("plan", "")[:_DIGEST] or None
+    champion = form.get("champion") or None
+    wish = Wish(form.get("challenger", ""), actor, reason, champion, force=forced, plan=plan, idempotency_key=key)
+    await forward(name, wish)
 
 
 def _canary(status: DeploymentStatus) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from sidecar.admin.call import CALLER, deployment_of, json_answer
 from sidecar.admin.service import Service
 from sidecar.errors import Invalid
 from sidecar.records import OfflineRow
+from sidecar.wished import Wish
 
 
 class Verbs:
@@ -26,37 +27,11 @@ class Verbs:
 
     async def promote(self, request: web.Request) -> web.Response:
         """Through the gates."""
-        body = await bodies.read_body(request, bodies.Promote)
-        done = await self._service.promote(
-            deployment_of(request),
-            body.challenger,
-            actor=request[CALLER].name,
-            reason=body.reason,
-            expected_champion=body.expected_champion,
-            evidence=body.evidence,
-            dry_run=body.dry_run,
-            force=body.force,
-            idempotency_key=bodies.idempotency_key(request),
-            plan=body.plan,
-        )
-        return json_answer(done)
+        return json_answer(await self._service.promote(deployment_of(request), await _wish(request)))
 
     async def override(self, request: web.Request) -> web.Response:
         """Past the gates."""
-        body = await bodies.read_body(request, bodies.Promote)
-        done = await self._service.override(
-            deployment_of(request),
-            body.challenger,
-            actor=request[CALLER].name,
-            reason=body.reason,
-            expected_champion=body.expected_champion,
-            evidence=body.evidence,
-            dry_run=body.dry_run,
-            force=body.force,
-            idempotency_key=bodies.idempotency_key(request),
-            plan=body.plan,
-        )
-        return json_answer(done)
+        return json_answer(await self._service.override(deployment_of(request), await _wish(request)))
 
     async def canary(self, request: web.Request) -> web.Response:
         """A share of the requests for a challenger, or none any more."""
@@ -75,18 +50,17 @@ class Verbs:
             )
         if body.challenger is None:
             raise Invalid("challenger: is required, the version that is to answer a share of the requests.")
-        done = await self._service.start_canary(
-            name,
+        wish = Wish(
             body.challenger,
-            actor=actor,
-            reason=body.reason,
-            expected_champion=body.expected_champion,
-            evidence=body.evidence,
+            actor,
+            body.reason,
+            body.expected_champion,
+            body.evidence,
+            body.force,
             dry_run=body.dry_run,
-            force=body.force,
             idempotency_key=key,
         )
-        return json_answer(done)
+        return json_answer(await self._service.start_canary(name, wish))
 
     async def approve(self, request: web.Request) -> web.Response:
         """A person agrees, or does not any more."""
@@ -185,3 +159,18 @@ class Verbs:
         actor = request[CALLER].name
         alarm = await self._service.acknowledge(request.match_info["alarm"], actor=actor, reason=body.reason)
         return json_answer(answers.alarm(alarm))
+
+
+async def _wish(request: web.Request) -> Wish:
+    body = await bodies.read_body(request, bodies.Promote)
+    return Wish(
+        body.challenger,
+        request[CALLER].name,
+        body.reason,
+        body.expected_champion,
+        body.evidence,
+        body.force,
+        body.plan,
+        dry_run=body.dry_run,
+        idempotency_key=bodies.idempotency_key(request),
+    )

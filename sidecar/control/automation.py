@@ -31,6 +31,7 @@ from sidecar.errors import SidecarError, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Canary, Transition
 from sidecar.watched import WatchStatus
+from sidecar.wished import Wish
 
 log = logging.getLogger("sidecar.control.automation")
 
@@ -40,21 +41,7 @@ RETRY_S = 30.0
 class Verbs(CanaryVerbs, Protocol):
     """The desk, as far as the machine needs it."""
 
-    async def promote(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def promote(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """Through the gates."""
 
     async def rollback(
@@ -70,20 +57,7 @@ class Verbs(CanaryVerbs, Protocol):
     ) -> Transition:
         """Back."""
 
-    async def start_canary(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def start_canary(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """A share of the requests first."""
 
 
@@ -248,33 +222,12 @@ class Automation:
             return (await self._past(name)).held(table.challenger)
 
         policy, says = watch.deployment.promotion, f"every gate has passed for {watch.deployment.promotion.dwell_s:g} s"
+        wish = Wish(table.challenger, MACHINE, says, table.champion, table.evidence, automatic=True)
         try:
             if policy.canary.steps and watch.state.canary is None:
-                await self._verbs.start_canary(
-                    name,
-                    table.challenger,
-                    actor=MACHINE,
-                    reason=says,
-                    expected_champion=table.champion,
-                    evidence=table.evidence,
-                    dry_run=False,
-                    force=False,
-                    idempotency_key=None,
-                    objection=objection,
-                )
+                await self._verbs.start_canary(name, wish, objection=objection)
                 return True
-            await self._verbs.promote(
-                name,
-                table.challenger,
-                actor=MACHINE,
-                reason=says,
-                expected_champion=table.champion,
-                evidence=table.evidence,
-                dry_run=False,
-                force=False,
-                idempotency_key=None,
-                objection=objection,
-            )
+            await self._verbs.promote(name, wish, objection=objection)
         except SidecarError as error:
             self._refused(name, table.challenger, str(error), now)
             return False

@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from sidecar.control.controller import Controller
 from sidecar.control.objection import Objection, unobjected
 from sidecar.control.probe import probed
@@ -19,12 +21,12 @@ from sidecar.control.store import Store
 from sidecar.decide.approvals import Agreed
 from sidecar.decide.canary import decide_canary, decide_step, decide_stop, steps_of
 from sidecar.decide.evidence_record import with_record
-from sidecar.decide.plan import Promote
 from sidecar.decide.promotion import MACHINE, candidate, checked_reason
 from sidecar.decide.routing import targets
 from sidecar.errors import Refused, Unavailable
 from sidecar.reports import GateTable
 from sidecar.standing import Canary, Target, Transition
+from sidecar.wished import Wish
 
 
 class Canaries:
@@ -58,32 +60,17 @@ class Canaries:
         self._agreed = agreed
         self._shadow_on = shadow_on
 
-    async def start(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def start(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """The challenger answers the first step's share if every gate passes and it answers its probe.
 
         `objection`: what is asked where the machine calls.
         Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
         """
         controller = self._controller
-        command = Promote(challenger, actor, checked_reason(reason), expected_champion, evidence, force)
-        deployment, request = controller.deployment(name), request_of("canary_start", name, command)
+        wish = msgspec.structs.replace(wish, reason=checked_reason(wish.reason))
+        deployment, request = controller.deployment(name), request_of("canary_start", name, wish)
         async with controller.turns.of(name):
-            first = None
-            if not dry_run:
-                first = await first_answer(controller.recording, self._store, idempotency_key, request)
+            first = await controller.first_answer(wish, request)
             if first is not None:
                 return first
             await controller.recording.catch_up(name)
@@ -91,18 +78,18 @@ class Canaries:
             if not self._shadow_on(name):
                 raise Refused(f"{name}: shadow work is switched off, so no canary is asked: `sidecar shadow on {name}`")
             state, known, steps = controller.state(name), targets(deployment), steps_of(deployment.promotion)
-            candidate(state, command, known)
-            table = self._gate_table(name, challenger)
-            agreed = self._agreed(table, evidence)
-            plan = decide_canary(state, command, table, known, steps, now=self._clock(), agreed=agreed)
+            candidate(state, wish, known)
+            table = self._gate_table(name, wish.challenger)
+            agreed = self._agreed(table, wish.evidence)
+            plan = decide_canary(state, wish, table, known, steps, now=self._clock(), agreed=agreed)
             plan = dataclasses.replace(plan, details=with_record(plan.details, self._basis(table)))
-            await probed(self._probe, plan.target, plan.to_version, force=force)
+            await probed(self._probe, plan.target, plan.to_version, force=wish.force)
             # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
-            seen_again = dataclasses.replace(command, evidence=None)
-            latest = self._gate_table(name, challenger)
+            seen_again = msgspec.structs.replace(wish, evidence=None)
+            latest = self._gate_table(name, wish.challenger)
             again = self._agreed(latest, None)
             decide_canary(state, seen_again, latest, known, steps, now=self._clock(), agreed=again)
-            return await controller.told_or_done(plan, request, idempotency_key, dry_run=dry_run)
+            return await controller.told_or_done(plan, request, wish.idempotency_key, dry_run=wish.dry_run)
 
     async def step(self, name: str, expected: Canary, table: GateTable, record: Mapping[str, Any]) -> Transition:
         """The next share, on a table over the present step. Raises Refused, Unavailable."""

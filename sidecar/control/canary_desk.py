@@ -22,6 +22,7 @@ from sidecar.decide.routing import canary_route
 from sidecar.errors import Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Canary, DeploymentStatus, Event, Transition
+from sidecar.wished import Wish
 
 
 class CanaryDesk(Questions):
@@ -74,36 +75,12 @@ class CanaryDesk(Questions):
         settings = step_gates(watch.deployment.gates, canary.now)
         return judge(settings, evidence, now), lambda: record_of(evidence, settings, now)
 
-    async def start_canary(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def start_canary(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """A challenger answers a share of the requests, if every gate passes."""
         before = self._store.newest_seq
-        done = await self.canaries.start(
-            name,
-            challenger,
-            actor=actor,
-            reason=reason,
-            expected_champion=expected_champion,
-            evidence=evidence,
-            dry_run=dry_run,
-            force=force,
-            idempotency_key=idempotency_key,
-            objection=objection,
-        )
-        if not dry_run:
-            self._tell(done, "canary_start", actor, before)
+        done = await self.canaries.start(name, wish, objection=objection)
+        if not wish.dry_run:
+            self._tell(done, "canary_start", wish.actor, before)
         return done
 
     async def step_canary(self, name: str, expected: Canary, table: GateTable, record: Mapping[str, Any]) -> Transition:

@@ -33,7 +33,6 @@ from sidecar.decide.harm import Harm
 from sidecar.decide.lineage import with_lineage
 from sidecar.decide.promotion import (
     Plan,
-    Promote,
     Rollback,
     candidate,
     checked_reason,
@@ -46,6 +45,7 @@ from sidecar.decide.routing import targets
 from sidecar.errors import SidecarError, Unavailable, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import Alarm, DeploymentState, Target, Transition
+from sidecar.wished import Wish
 
 
 class Controller:
@@ -121,88 +121,60 @@ class Controller:
                 await self._begin(name)
         await self.turns.publish()
 
-    async def promote(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def promote(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """Makes the challenger the champion if every gate passes and it answers its probe.
 
         `objection`: what is asked where the machine calls.
 
         Raises Unknown, Invalid, Refused (with the gate table where it is the reason), Unavailable.
         """
-        text = checked_reason(reason)
-        command = Promote(challenger, actor, text, expected_champion, evidence, force, plan, objection is not None)
+        wish = msgspec.structs.replace(wish, reason=checked_reason(wish.reason))
         deployment = self.deployment(name)
-        request = request_of("promote", name, command)
+        request = request_of("promote", name, wish)
         async with self.turns.of(name):
             self._stand_back()
-            first = None if dry_run else await first_answer(self.recording, self._store, idempotency_key, request)
+            first = await self.first_answer(wish, request)
             if first is not None:
                 return first
             await self.recording.catch_up(name)
             await unobjected(objection)
             state, known = self.state(name), targets(deployment)
-            candidate(state, command, known)
-            table = self._gate_table(name, challenger)
-            watch_s, agreed = deployment.promotion.watch_s, self._agreed(table, evidence)
-            decided = decide_promotion(state, command, table, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
+            candidate(state, wish, known)
+            table = self._gate_table(name, wish.challenger)
+            watch_s, agreed = deployment.promotion.watch_s, self._agreed(table, wish.evidence)
+            decided = decide_promotion(state, wish, table, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
             decided = dataclasses.replace(decided, details=with_record(decided.details, self._basis(table)))
-            await probed(self._probe, decided.target, decided.to_version, force=force)
+            await probed(self._probe, decided.target, decided.to_version, force=wish.force)
             # The probe took its time, and a gate may have turned. The plan keeps the table that was asked about.
-            seen_again = dataclasses.replace(command, evidence=None, plan=None)
-            latest = self._gate_table(name, challenger)
+            seen_again = msgspec.structs.replace(wish, evidence=None, plan=None)
+            latest = self._gate_table(name, wish.challenger)
             agreed = self._agreed(latest, None)
             decide_promotion(state, seen_again, latest, known, now=self._clock(), watch_s=watch_s, agreed=agreed)
-            return await self.told_or_done(decided, request, idempotency_key, dry_run=dry_run)
+            return await self.told_or_done(decided, request, wish.idempotency_key, dry_run=wish.dry_run)
 
-    async def override(
-        self,
-        name: str,
-        version: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-    ) -> Transition:
+    async def override(self, name: str, wish: Wish) -> Transition:
         """Makes a version the champion whatever the gates say; what they say is kept with it. Raises as `promote`."""
-        command = Promote(version, actor, checked_reason(reason), expected_champion, evidence, force, plan)
+        wish = msgspec.structs.replace(wish, reason=checked_reason(wish.reason))
         deployment = self.deployment(name)
-        request = request_of("override", name, command)
+        request = request_of("override", name, wish)
         async with self.turns.of(name):
             self._stand_back()
-            first = None if dry_run else await first_answer(self.recording, self._store, idempotency_key, request)
+            first = await self.first_answer(wish, request)
             if first is not None:
                 return first
             await self.recording.catch_up(name)
             state, known = self.state(name), targets(deployment)
-            candidate(state, command, known)
+            candidate(state, wish, known)
             try:
-                table = self._gate_table(name, version)
+                table = self._gate_table(name, wish.challenger)
             except SidecarError:  # nothing is known of it: that is no reason to hold up an override
                 table = None
-            agreed = None if table is None else self._agreed(table, evidence)
-            decided = decide_override(state, command, table, known, now=self._clock(), agreed=agreed)
+            agreed = None if table is None else self._agreed(table, wish.evidence)
+            decided = decide_override(state, wish, table, known, now=self._clock(), agreed=agreed)
             basis = {} if table is None else self._basis(table)
             decided = dataclasses.replace(decided, details=with_record(decided.details, basis))
-            await probed(self._probe, decided.target, decided.to_version, force=force)
-            return await self.told_or_done(decided, request, idempotency_key, dry_run=dry_run)
+            await probed(self._probe, decided.target, decided.to_version, force=wish.force)
+            return await self.told_or_done(decided, request, wish.idempotency_key, dry_run=wish.dry_run)
 
     async def rollback(
         self,
@@ -290,6 +262,12 @@ class Controller:
         """Since when a version has been the canary; None if it is not."""
         canary = self.states[name].canary if name in self.states else None
         return canary.since if canary is not None and canary.version == version else None
+
+    async def first_answer(self, wish: Wish, request: str) -> Transition | None:
+        """What an earlier call with the same key was answered. Raises Invalid, Refused, Unavailable."""
+        if wish.dry_run:
+            return None
+        return await first_answer(self.recording, self._store, wish.idempotency_key, request)
 
     async def told_or_done(self, plan: Plan, request: str, key: str | None, *, dry_run: bool) -> Transition:
         """Carries a plan out, or only tells it. Called with the deployment's turn."""

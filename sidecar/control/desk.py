@@ -35,6 +35,7 @@ from sidecar.standing import (
     ShadowChange,
     Transition,
 )
+from sidecar.wished import Wish
 
 # Values that are compared in one go, in tens of milliseconds; a form that no catalogue lists needs some rows at once.
 _VALUES_AT_ONCE = 6_000
@@ -48,70 +49,20 @@ class Desk(CanaryDesk):
     ingesting: Ingest
     record: Record
 
-    async def promote(
-        self,
-        name: str,
-        challenger: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-        objection: Objection | None = None,
-    ) -> Transition:
+    async def promote(self, name: str, wish: Wish, *, objection: Objection | None = None) -> Transition:
         """Makes the challenger the champion if every gate passes."""
         before = self._generation(name)
-        done = await self.controller.promote(
-            name,
-            challenger,
-            actor=actor,
-            reason=reason,
-            expected_champion=expected_champion,
-            evidence=evidence,
-            dry_run=dry_run,
-            force=force,
-            idempotency_key=idempotency_key,
-            plan=plan,
-            objection=objection,
-        )
-        if not dry_run:
-            self._announce("promote", "sidecar.promoted", done, actor, before)
+        done = await self.controller.promote(name, wish, objection=objection)
+        if not wish.dry_run:
+            self._announce("promote", "sidecar.promoted", done, wish.actor, before)
         return done
 
-    async def override(
-        self,
-        name: str,
-        version: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_champion: str | None,
-        evidence: str | None,
-        dry_run: bool,
-        force: bool,
-        idempotency_key: str | None,
-        plan: str | None = None,
-    ) -> Transition:
+    async def override(self, name: str, wish: Wish) -> Transition:
         """Makes a version the champion whatever the gates say."""
         before = self._generation(name)
-        done = await self.controller.override(
-            name,
-            version,
-            actor=actor,
-            reason=reason,
-            expected_champion=expected_champion,
-            evidence=evidence,
-            dry_run=dry_run,
-            force=force,
-            idempotency_key=idempotency_key,
-            plan=plan,
-        )
-        if not dry_run:
-            self._announce("override", "sidecar.promoted", done, actor, before)
+        done = await self.controller.override(name, wish)
+        if not wish.dry_run:
+            self._announce("override", "sidecar.promoted", done, wish.actor, before)
         return done
 
     def approvals(self, name: str, challenger: str | None) -> tuple[ApprovalStatus, ...]:

@@ -19,11 +19,12 @@ from sidecar.canary import CanaryStep
 from sidecar.config_gates import DurationGate, Gates, PairsGate
 from sidecar.config_promotion import Promotion
 from sidecar.decide.approvals import Agreed
-from sidecar.decide.plan import Plan, Promote, details_of, step_forward
+from sidecar.decide.plan import Plan, details_of, step_forward
 from sidecar.decide.promotion import after, allowed, checked_reason
 from sidecar.errors import Refused
 from sidecar.reports import GateTable, GateVerdict
 from sidecar.standing import Action, Canary, DeploymentState, Target
+from sidecar.wished import Wish
 
 # How long its connections may fail before it is taken back, however few requests there are to judge it by.
 UNWELL_S = 30.0
@@ -74,7 +75,7 @@ def next_of(canary: Canary, over_step: GateTable, whole: GateTable, unwell_s: fl
 
 def decide_canary(
     state: DeploymentState,
-    command: Promote,
+    wish: Wish,
     table: GateTable,
     known: Mapping[str, Target],
     steps: tuple[CanaryStep, ...],
@@ -83,22 +84,22 @@ def decide_canary(
     agreed: Agreed | None = None,
 ) -> Plan:
     """The plan that begins a canary with its first step. Raises Refused (with the gate table), Unknown, Invalid."""
-    reason = checked_reason(command.reason)
+    reason = checked_reason(wish.reason)
     if state.canary is not None:
         raise Refused(f"{state.deployment}: version {state.canary.version} is the canary already; abort it first")
-    target = allowed(state, command, table, known, agreed)
+    target = allowed(state, wish, table, known, agreed)
     if not steps:
         raise Refused(f"{state.deployment} has no steps for a canary: name them under promotion.canary.steps")
     watch_until = after(state, "canary_start", now, 0.0)
     canary = Canary(
-        version=command.challenger,
+        version=wish.challenger,
         target=target,
         steps=steps,
         since=now,
         step_since=now,
-        salt=f"{state.deployment}\n{command.challenger}\n{state.generation}",
+        salt=f"{state.deployment}\n{wish.challenger}\n{state.generation}",
     )
-    plan = step_forward(state, command, "canary_start", reason, target, table, agreed, now, 0.0, watch_until)
+    plan = step_forward(state, wish, "canary_start", reason, target, table, agreed, now, 0.0, watch_until)
     changed = msgspec.structs.replace(state, canary=canary, watch_until=None)
     return dataclasses.replace(plan, state=changed, details=_with_canary(plan.details, canary), at=now)
 

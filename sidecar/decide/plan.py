@@ -22,23 +22,7 @@ from sidecar.decide.harm import Harm
 from sidecar.errors import Refused
 from sidecar.reports import GateTable
 from sidecar.standing import Action, DeploymentState, Target
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """A person's or program's wish, also for an override. What is given of the rest is compared.
-
-    `evidence` is the digest of a gate table that was read, `plan` that of a dry run.
-    """
-
-    challenger: str
-    actor: str
-    reason: str
-    expected_champion: str | None = None
-    evidence: str | None = None
-    force: bool = False
-    plan: str | None = None
-    automatic: bool = False
+from sidecar.wished import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +60,7 @@ class Plan:
 
 def step_forward(
     state: DeploymentState,
-    command: Promote,
+    wish: Wish,
     action: Action,
     reason: str,
     target: Target,
@@ -96,8 +80,8 @@ def step_forward(
         verdicts={} if table is None else {gate.name: gate.verdict for gate in table.gates},
         approvals=tuple(approval.by for approval in approvals),
     )
-    shown = msgspec.structs.replace(shown, digest=_digest(state, command, action, target, shown, agreed))
-    if command.plan is not None and command.plan != shown.digest:
+    shown = msgspec.structs.replace(shown, digest=_digest(state, wish, action, target, shown, agreed))
+    if wish.plan is not None and wish.plan != shown.digest:
         raise Refused(
             "something that mattered has changed since the dry run: champion, address, gates, their settings, or who"
             " agreed; repeat the dry run and look at it",
@@ -108,20 +92,20 @@ def step_forward(
         facts |= {"gates": msgspec.to_builtins(table.gates), "verdict": table.verdict}
     if approvals:
         facts["approvals"] = [_told(approval) for approval in approvals]
-    if command.automatic:
+    if wish.automatic:
         facts["automatic"] = True
     facts |= canary_facts(state)
     return Plan(
-        state=moved(state, command.challenger, target, now, watch_until),
+        state=moved(state, wish.challenger, target, now, watch_until),
         expected_generation=state.generation,
         action=action,
         from_version=state.champion,
-        to_version=command.challenger,
+        to_version=wish.challenger,
         target=target,
-        actor=command.actor,
+        actor=wish.actor,
         reason=reason,
         evidence=None if table is None else table.evidence,
-        details=details_of(facts, target, force=command.force),
+        details=details_of(facts, target, force=wish.force),
         shown=shown,
     )
 
@@ -136,15 +120,15 @@ def canary_facts(state: DeploymentState) -> dict[str, object]:
 
 
 def _digest(
-    state: DeploymentState, command: Promote, action: Action, target: Target, shown: PlanShown, agreed: Agreed | None
+    state: DeploymentState, wish: Wish, action: Action, target: Target, shown: PlanShown, agreed: Agreed | None
 ) -> str:
     """Over all that the step depends on, but for the counts behind the verdicts."""
     document = {
         "action": action,
         "state": msgspec.to_builtins(msgspec.structs.replace(state, watch_until=None)),
-        "to": command.challenger,
+        "to": wish.challenger,
         "target": msgspec.to_builtins(target),
-        "force": command.force,
+        "force": wish.force,
         "shown": msgspec.to_builtins(shown),
         "grounds": None if agreed is None else msgspec.to_builtins(agreed.grounds),
     }

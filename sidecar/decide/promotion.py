@@ -17,12 +17,13 @@ import msgspec
 
 from sidecar.decide.approvals import Agreed, lacking
 from sidecar.decide.grounds import other_grounds
-from sidecar.decide.plan import Plan, Promote, Rollback, canary_facts, details_of, moved, step_forward
+from sidecar.decide.plan import Plan, Rollback, canary_facts, details_of, moved, step_forward
 from sidecar.errors import Invalid, Refused, Unknown
 from sidecar.reports import GateTable
 from sidecar.standing import DeploymentState, Target
+from sidecar.wished import Wish
 
-__all__ = ["Plan", "Promote", "Rollback"]
+__all__ = ["Plan", "Rollback"]
 
 Phase = Literal["steady", "canary", "watching"]
 Happening = Literal[
@@ -79,28 +80,28 @@ def checked_reason(reason: str) -> str:
     return text
 
 
-def candidate(state: DeploymentState, command: Promote, known: Mapping[str, Target]) -> Target:
+def candidate(state: DeploymentState, wish: Wish, known: Mapping[str, Target]) -> Target:
     """Where the challenger answers; what can be refused before any gate is judged is refused here.
 
     Raises Unknown for a version that the settings do not name, Refused for the champion itself or a lost race.
     """
-    if command.expected_champion is not None and command.expected_champion != state.champion:
+    if wish.expected_champion is not None and wish.expected_champion != state.champion:
         raise Refused(
-            f"{state.deployment}: the champion is version {state.champion}, not {command.expected_champion}"
+            f"{state.deployment}: the champion is version {state.champion}, not {wish.expected_champion}"
             " as expected; look again and repeat"
         )
-    if command.challenger == state.champion:
+    if wish.challenger == state.champion:
         raise Refused(f"{state.deployment}: version {state.champion} is the champion already")
-    target = known.get(command.challenger)
+    target = known.get(wish.challenger)
     if target is None:
         versions = ", ".join(sorted(set(known) - {state.champion})) or "none"
-        raise Unknown(f"{state.deployment} has no version {command.challenger}; it has {versions}")
+        raise Unknown(f"{state.deployment} has no version {wish.challenger}; it has {versions}")
     return target
 
 
 def decide_promotion(
     state: DeploymentState,
-    command: Promote,
+    wish: Wish,
     table: GateTable,
     known: Mapping[str, Target],
     *,
@@ -112,27 +113,27 @@ def decide_promotion(
 
     `agreed`: what the table stands on, and who agreed to that; None where nobody knows, and nobody has to agree.
     """
-    reason = checked_reason(command.reason)
-    target = allowed(state, command, table, known, agreed)
-    watch_until = after(state, "automatic_promote" if command.automatic else "promote", now, watch_s)
-    return step_forward(state, command, "promote", reason, target, table, agreed, now, watch_s, watch_until)
+    reason = checked_reason(wish.reason)
+    target = allowed(state, wish, table, known, agreed)
+    watch_until = after(state, "automatic_promote" if wish.automatic else "promote", now, watch_s)
+    return step_forward(state, wish, "promote", reason, target, table, agreed, now, watch_s, watch_until)
 
 
 def allowed(
-    state: DeploymentState, command: Promote, table: GateTable, known: Mapping[str, Target], agreed: Agreed | None
+    state: DeploymentState, wish: Wish, table: GateTable, known: Mapping[str, Target], agreed: Agreed | None
 ) -> Target:
     """Where the challenger answers, if gates and people let it take over. Raises Refused with the table, Unknown."""
-    target = candidate(state, command, known)
-    if (table.deployment, table.champion, table.challenger) != (state.deployment, state.champion, command.challenger):
+    target = candidate(state, wish, known)
+    if (table.deployment, table.champion, table.challenger) != (state.deployment, state.champion, wish.challenger):
         raise Refused(
             f"the evidence is about version {table.challenger} against {table.champion} of {table.deployment},"
-            f" not about {command.challenger} against {state.champion} of {state.deployment}",
+            f" not about {wish.challenger} against {state.champion} of {state.deployment}",
             table,
         )
     if table.verdict != "pass":
         raise Refused(_blocked(table), table)
-    _same_evidence(command, table, agreed)
-    short = None if agreed is None else lacking(agreed, command.actor)
+    _same_evidence(wish, table, agreed)
+    short = None if agreed is None else lacking(agreed, wish.actor)
     if short is not None:
         raise Refused(f"version {table.challenger} may not be promoted: {short}", table)
     return target
@@ -140,7 +141,7 @@ def allowed(
 
 def decide_override(
     state: DeploymentState,
-    command: Promote,
+    wish: Wish,
     table: GateTable | None,
     known: Mapping[str, Target],
     *,
@@ -151,21 +152,21 @@ def decide_override(
 
     It opens no watch: who overrides has decided. Raises Refused, Unknown, Invalid.
     """
-    reason = checked_reason(command.reason)
+    reason = checked_reason(wish.reason)
     if len(reason) < SHORTEST_OVERRIDE_REASON:
         raise Invalid(f"the reason of an override has at least {SHORTEST_OVERRIDE_REASON} characters: say why")
-    target = candidate(state, command, known)
+    target = candidate(state, wish, known)
     if table is not None:
-        _same_evidence(command, table, agreed)
-    elif command.evidence is not None:
-        raise Refused(f"there is no evidence on version {command.challenger}: leave it out, or look again")
+        _same_evidence(wish, table, agreed)
+    elif wish.evidence is not None:
+        raise Refused(f"there is no evidence on version {wish.challenger}: leave it out, or look again")
     watch_until = after(state, "override", now, 0.0)
-    return step_forward(state, command, "override", reason, target, table, agreed, now, 0.0, watch_until)
+    return step_forward(state, wish, "override", reason, target, table, agreed, now, 0.0, watch_until)
 
 
-def _same_evidence(command: Promote, table: GateTable, agreed: Agreed | None) -> None:
+def _same_evidence(wish: Wish, table: GateTable, agreed: Agreed | None) -> None:
     """Refused unless the caller's evidence, where given, says what the present one says; more traffic is the same."""
-    if command.evidence is None or command.evidence == table.evidence:
+    if wish.evidence is None or wish.evidence == table.evidence:
         return
     says = "nobody knows that evidence here"
     if agreed is not None and agreed.reviewed is not None:

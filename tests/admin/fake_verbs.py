@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import msgspec
+
 from sidecar.agreed import ApprovalDone, ApprovalStatus, HoldDone, PlanShown
 from sidecar.errors import Refused, Unknown
 from sidecar.standing import (
@@ -15,6 +17,7 @@ from sidecar.standing import (
     ShadowChange,
     Transition,
 )
+from sidecar.wished import Wish
 from tests.admin.fake_reports import EVIDENCE, NOW, alarm
 from tests.admin.fake_standing import FakeStanding
 
@@ -22,19 +25,19 @@ from tests.admin.fake_standing import FakeStanding
 class FakeVerbs(FakeStanding):
     """Does nothing else."""
 
-    async def promote(self, name: str, challenger: str, **rest: Any) -> Transition:
+    async def promote(self, name: str, wish: Wish) -> Transition:
         self._named(name)
-        self.calls.append(("promote", {"name": name, "challenger": challenger, **rest}))
+        self.calls.append(("promote", {"name": name, **msgspec.structs.asdict(wish)}))
         if self.verdict != "pass":
-            raise Refused("Two gates do not pass: duration, outcome.", self.gates(name, challenger))
+            raise Refused("Two gates do not pass: duration, outcome.", self.gates(name, wish.challenger))
         return Transition(
             deployment=name,
             from_version=self.champion,
-            to_version=challenger,
+            to_version=wish.challenger,
             generation=2,
-            audit_seq=None if rest["dry_run"] else 3,
+            audit_seq=None if wish.dry_run else 3,
             evidence=EVIDENCE,
-            dry_run=rest["dry_run"],
+            dry_run=wish.dry_run,
             plan=self._plan(1_800.0),
         )
 
@@ -44,17 +47,17 @@ class FakeVerbs(FakeStanding):
             digest=self.plan, target=target, rollback_to=self.champion, watch_s=watch_s, verdicts={}, approvals=("bob",)
         )
 
-    async def override(self, name: str, version: str, **rest: Any) -> Transition:
+    async def override(self, name: str, wish: Wish) -> Transition:
         self._named(name)
-        self.calls.append(("override", {"name": name, "version": version, **rest}))
+        self.calls.append(("override", {"name": name, **msgspec.structs.asdict(wish)}))
         return Transition(
             deployment=name,
             from_version=self.champion,
-            to_version=version,
+            to_version=wish.challenger,
             generation=2,
             audit_seq=3,
             evidence=None,
-            dry_run=rest["dry_run"],
+            dry_run=wish.dry_run,
             plan=self._plan(0.0),
         )
 
@@ -79,14 +82,14 @@ class FakeVerbs(FakeStanding):
         self.calls.append((call, {"challenger": challenger, **rest}))
         return ApprovalDone(deployment=name, challenger=challenger, done=done, people=("bob",), needed=2, audit_seq=10)
 
-    async def start_canary(self, name: str, challenger: str, **rest: Any) -> Transition:
+    async def start_canary(self, name: str, wish: Wish) -> Transition:
         self._named(name)
-        self._against(challenger)
-        self.calls.append(("start_canary", {"challenger": challenger, **rest}))
+        self._against(wish.challenger)
+        self.calls.append(("start_canary", msgspec.structs.asdict(wish)))
         if self.verdict != "pass":
-            raise Refused(f"gate errors says {self.verdict}", self.gates(name, challenger))
-        self.trying = self.trying or not rest["dry_run"]
-        return self._step(name, self.champion, challenger, weight=0.05, dry_run=rest["dry_run"])
+            raise Refused(f"gate errors says {self.verdict}", self.gates(name, wish.challenger))
+        self.trying = self.trying or not wish.dry_run
+        return self._step(name, self.champion, wish.challenger, weight=0.05, dry_run=wish.dry_run)
 
     async def stop_canary(self, name: str, version: str | None, **rest: Any) -> Transition:
         self._named(name)

@@ -94,7 +94,7 @@ async def test_a_promotion_and_a_rollback_answer_from_and_to_and_pass_everything
         "dry_run": True,
     }
     assert service.calls == [
-        ("promote", {"name": "fraud", "actor": "anonymous", "idempotency_key": "k1", **body}),
+        ("promote", {"name": "fraud", "actor": "anonymous", "automatic": False, "idempotency_key": "k1", **body}),
     ]
     service.broke = True
     answer = await client.post(f"{D}/rollback", json={"reason": "worse", "to": "2"})

@@ -13,7 +13,7 @@ FOUNDATION = frozenset(
     {
         "records", "reports", "version_reports", "address", "errors", "standing", "recorded", "json_path",
         "config", "config_values", "config_versions", "config_gates", "config_registry", "config_events",
-        "config_comparison", "config_admin", "config_promotion", "config_tls", "agreed", "canary", "watched",
+        "config_comparison", "config_admin", "config_promotion", "config_tls", "agreed", "canary", "watched", "wished",
         "",
     }
 )  # fmt: skip

@@ -13,6 +13,7 @@ from sidecar.control.store import Delivery, Store
 from sidecar.decide.promotion import Plan
 from sidecar.reports import GateTable
 from sidecar.standing import DeploymentState, Target, Transition
+from sidecar.wished import Wish
 from tests.control.store_samples import NOW
 
 URLS = {"3": "http://127.0.0.1:8030", "4": "http://127.0.0.1:8040", "5": "http://127.0.0.1:8050"}
@@ -79,16 +80,8 @@ class World:
 
 
 def promote(controller: Controller, challenger: str = "4", **changes: Any) -> Awaitable[Transition]:
-    wishes: dict[str, Any] = {
-        "actor": "alice",
-        "reason": "better by far",
-        "expected_champion": None,
-        "evidence": None,
-        "dry_run": False,
-        "force": False,
-        "idempotency_key": None,
-    }
-    return controller.promote("fraud", challenger, **wishes | changes)
+    wish = Wish(**{"challenger": challenger, "actor": "alice", "reason": "better by far"} | changes)
+    return controller.promote("fraud", wish)
 
 
 def rollback(controller: Controller, **changes: Any) -> Awaitable[Transition]:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from registry_client.cache import CachedRegistry
 from registry_client.client import Registry
@@ -20,6 +19,7 @@ from sidecar.control.store import Store
 from sidecar.control.write_back import WRITE_BACK, WriteBack
 from sidecar.reports import GateTable
 from sidecar.standing import Reconciliation, RegistryStatus, Target
+from sidecar.wished import Wish
 from tests.control.live_samples import NOW, URLS, deployment
 from tests.control.store_samples import opened
 
@@ -120,8 +120,7 @@ class Ground:
 
     async def promote(self, version: str, reason: str = "better by far") -> None:
         self.now += 60
-        fields: dict[str, Any] = {"expected_champion": None, "evidence": None, "dry_run": False, "force": False}
-        await self.controller.promote("fraud", version, actor="alice", reason=reason, idempotency_key=None, **fields)
+        await self.controller.promote("fraud", Wish(version, "alice", reason))
 
     async def rollback(self) -> None:
         self.now += 60

@@ -13,9 +13,10 @@ from sidecar.decide.approvals import Agreed, ApprovalBook, lacking
 from sidecar.decide.audit_chain import EMPTY, Deed, seal
 from sidecar.decide.gates import judge
 from sidecar.decide.grounds import Grounds, grounds_of, other_grounds, subject_of
-from sidecar.decide.promotion import Plan, Promote, decide_promotion
+from sidecar.decide.promotion import Plan, decide_promotion
 from sidecar.errors import Refused
 from sidecar.standing import AuditEntry, Target
+from sidecar.wished import Wish
 from tests.decide.decide_samples import KNOWN, NOW, evidence, state
 
 TWO = Gates.model_validate({"approvals": {"min": 2}})
@@ -123,7 +124,7 @@ def test_who_promotes_is_none_of_those_who_agree(
 def promote(agreed: Agreed | None = None, known: Any = None, settings: Gates | None = None, **wishes: Any) -> Plan:
     seen = known or evidence()
     table = judge(settings or Gates(), seen, NOW)
-    command = Promote(**{"challenger": "4", "actor": "eve", "reason": "better by far"} | wishes)
+    command = Wish(**{"challenger": "4", "actor": "eve", "reason": "better by far"} | wishes)
     standing = agreed or Agreed(grounds=grounds_of(subject_of(seen, settings or Gates(), 5), table))
     return decide_promotion(state(), command, table, KNOWN, now=NOW, watch_s=1_800.0, agreed=standing)
 
@@ -162,7 +163,7 @@ def test_a_plan_covers_where_the_version_answers() -> None:
     assert shown is not None
     table = judge(Gates(), evidence(), NOW)
     elsewhere = KNOWN | {"4": Target("http://127.0.0.1:9")}
-    command = Promote("4", "eve", "better by far", plan=shown.digest)
+    command = Wish("4", "eve", "better by far", plan=shown.digest)
     with pytest.raises(Refused, match="address"):
         decide_promotion(
             state(), command, table, elsewhere, now=NOW, watch_s=1_800.0, agreed=Agreed(grounds=grounds(Gates()))

@@ -16,11 +16,11 @@ from sidecar.config_gates import Gates
 from sidecar.config_promotion import Promotion
 from sidecar.decide.canary import UNWELL_S, decide_canary, decide_step, decide_stop, next_of, step_gates, steps_of
 from sidecar.decide.gates import judge
-from sidecar.decide.promotion import Promote
 from sidecar.decide.routing import route, routing_table
 from sidecar.decide.routing_table import canary_point, copied
 from sidecar.errors import Invalid, Refused, SidecarError
 from sidecar.reports import GateTable, GateVerdict
+from sidecar.wished import Wish
 from tests.control.live_samples import deployment
 from tests.decide.decide_samples import CANARY, KNOWN, NOW, evidence, state, table
 
@@ -82,7 +82,7 @@ def test_pairs_and_duration_are_asked_for_though_they_are_off_for_a_promotion() 
 
 
 def begin(stored: Any = None, judged: Any = None, steps: Any = CANARY.steps, **wishes: Any) -> Any:
-    command = Promote(**{"challenger": "4", "actor": "ann", "reason": "a few first"} | wishes)
+    command = Wish(**{"challenger": "4", "actor": "ann", "reason": "a few first"} | wishes)
     return decide_canary(stored or state(), command, judged or table(), KNOWN, steps, now=NOW)
 
 

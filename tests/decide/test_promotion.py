@@ -13,7 +13,6 @@ from sidecar.decide.harm import Harm
 from sidecar.decide.promotion import (
     TRANSITIONS,
     Plan,
-    Promote,
     Rollback,
     checked_reason,
     decide_override,
@@ -26,6 +25,7 @@ from sidecar.decide.promotion import (
 from sidecar.errors import Invalid, Refused, SidecarError, Unknown
 from sidecar.reports import GateVerdict
 from sidecar.standing import DeploymentState, Target
+from sidecar.wished import Wish
 from tests.decide.decide_samples import CANARY, KNOWN, NOW, state, table
 
 HARM = Harm(
@@ -39,7 +39,7 @@ def gate(name: str, verdict: Any, detail: str) -> GateVerdict:
 
 
 def promote(stored: DeploymentState | None = None, judged: Any = None, **wishes: Any) -> Plan:
-    command = Promote(**{"challenger": "4", "actor": "alice", "reason": "better by far"} | wishes)
+    command = Wish(**{"challenger": "4", "actor": "alice", "reason": "better by far"} | wishes)
     return decide_promotion(stored or state(), command, judged or table(), KNOWN, now=NOW, watch_s=1_800.0)
 
 
@@ -48,7 +48,7 @@ def back(stored: DeploymentState | None = None, **wishes: Any) -> Plan:
 
 
 def override(stored: DeploymentState | None = None, judged: Any = None, **wishes: Any) -> Plan:
-    command = Promote(**{"challenger": "4", "actor": "eve", "reason": "the champion leaks"} | wishes)
+    command = Wish(**{"challenger": "4", "actor": "eve", "reason": "the champion leaks"} | wishes)
     return decide_override(stored or state(), command, judged, KNOWN, now=NOW)
 
 
@@ -199,7 +199,7 @@ def test_every_cell_of_the_table_is_what_the_decisions_do(before: str, happening
         stored = state(canary=CANARY)
     plan = {
         "canary_start": lambda: decide_canary(
-            stored, Promote("4", "ann", "a few first"), table(), KNOWN, CANARY.steps, now=NOW
+            stored, Wish("4", "ann", "a few first"), table(), KNOWN, CANARY.steps, now=NOW
         ),
         "canary_step": lambda: decide_step(stored, CANARY, table(), "sidecar", "every gate passes", NOW),
         "canary_stop": lambda: decide_stop(stored, None, "ann", "not as good", NOW),

@@ -19,7 +19,6 @@ from sidecar.decide.history import champion_at, champion_spans
 from sidecar.decide.promotion import (
     MACHINE,
     Plan,
-    Promote,
     Rollback,
     decide_override,
     decide_promotion,
@@ -29,6 +28,7 @@ from sidecar.decide.promotion import (
 )
 from sidecar.errors import Refused, SidecarError
 from sidecar.standing import AuditEntry, DeploymentState, Target
+from sidecar.wished import Wish
 from tests.decide.decide_samples import NOW, table
 
 VERSIONS = [str(number) for number in range(1, 7)]
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         judged = table(champion=self.state.champion, challenger=version, verdict=verdict)
         allowed = version != self.champions[-1] and verdict == "pass" and not self.canary and not self.watching
         try:
-            plan = decide_canary(self.state, Promote(version, actor, "a few first"), judged, KNOWN, STEPS, now=self.now)
+            plan = decide_canary(self.state, Wish(version, actor, "a few first"), judged, KNOWN, STEPS, now=self.now)
         except Refused:
             assert not allowed
             return
@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
     @rule(version=versions, actor=people, verdict=st.sampled_from(["pass", "fail", "insufficient"]))
     def a_person_promotes(self, version: str, actor: str, verdict: Any) -> None:
         judged = table(champion=self.state.champion, challenger=version, verdict=verdict)
-        command = Promote(version, actor, "better by far")
+        command = Wish(version, actor, "better by far")
         allowed = version != self.state.champion and verdict == "pass"
         try:
             plan = decide_promotion(self.state, command, judged, KNOWN, now=self.now, watch_s=WATCH_S)
@@ -149,7 +149,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(version=versions)
     def an_admin_overrides(self, version: str) -> None:
-        command = Promote(version, "eve", "the champion leaks")
+        command = Wish(version, "eve", "the champion leaks")
         try:
             plan = decide_override(self.state, command, None, KNOWN, now=self.now)
         except Refused:
@@ -174,7 +174,7 @@ class Machine(RuleBasedStateMachine):
     def the_machine_wants_to_promote(self, version: str, passes: bool) -> None:
         says = waits(AUTO, Past(self.trail), version, 1.0 if passes else None, self.now)
         judged = table(champion=self.state.champion, challenger=version, verdict="pass" if passes else "fail")
-        command = Promote(version, MACHINE, "every gate has passed", automatic=True)
+        command = Wish(version, MACHINE, "every gate has passed", automatic=True)
         recent = [at for at in self.machine_moves if self.now - at < AUTO.flaps.within_s]
         allowed = passes and version not in self.closed and len(recent) <= AUTO.flaps.most - 2
         assert (says is None) == allowed, says
