@@ -62,7 +62,7 @@ class Canary:
         if canary_point(key, self._salt_sum) >= self._below:
             return None
         sacrifices = plane.sacrifices
-        if not plane.control_up or plane.draining or sacrifices.capture or sacrifices.shadow:
+        if not (plane.control_up and plane.control_reads) or plane.draining or sacrifices.capture or sacrifices.shadow:
             return None  # nobody would judge it
         if journey.tee.missing is not None:
             return None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Offered exchanges are written together: after this long, or as soon as this many bytes wait.
 BATCH_S: Final = 0.02
 BATCH_BYTES: Final = 65_536
+# A control that takes nothing of what waits for it, for so many ticks of a second, judges nobody: it hangs.
+UNREAD_TICKS: Final = 10
 
 
 class Link(asyncio.Protocol):
@@ -40,6 +42,9 @@ class Link(asyncio.Protocol):
         self._batch_exchanges = 0
         self._flush_due: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._written = 0
+        self._taken = 0
+        self._unread = 0
         self._connecting: asyncio.Task[None] | None = None
 
     # --- outwards --------------------------------------------------------------------------------------------
@@ -77,6 +82,7 @@ class Link(asyncio.Protocol):
             self._flush_due = None
         if self._transport is not None and self._batch:
             self._transport.write(b"".join(self._batch))
+            self._written += self._batch_bytes
         self._batch.clear()
         self._batch_bytes = 0
         self._batch_exchanges = 0
@@ -85,6 +91,11 @@ class Link(asyncio.Protocol):
         """Once a second: the counters, or another try to connect."""
         plane = self._plane
         if self._transport is not None:
+            waits = self._transport.get_write_buffer_size()
+            taken = self._written - waits
+            self._unread = self._unread + 1 if waits and taken == self._taken else 0
+            self._taken = taken
+            plane.control_reads = self._unread < UNREAD_TICKS
             if self.pending_bytes > plane.bounds.capture_bytes:
                 return  # control does not read; the counts are cumulative, so a later frame tells them all
             self._put(plane.tally.read(len(plane.callers), plane.mirror.held_bytes))
@@ -111,7 +122,8 @@ class Link(asyncio.Protocol):
         transport.set_write_buffer_limits(high=2 * self._plane.bounds.capture_bytes)
         self._transport = transport
         self._reader = FrameReader()
-        self._plane.control_up = True
+        self._plane.control_up = self._plane.control_reads = True
+        self._written = self._taken = self._unread = 0
         self._put(Hello(self._worker, os.getpid()))
         self._put(Acknowledged(self._worker, self._plane.table.serial))
         self.tick()

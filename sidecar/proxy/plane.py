@@ -40,7 +40,7 @@ class Plane:
     """The shared state of one proxy worker.
 
     Attributes:
-        control_up: whether exchanges can be offered at all; set by the link.
+        control_up: whether exchanges can be offered at all; `control_reads` whether it takes them. Set by the link.
         offer: hands a finished exchange to the link; never blocks.
         tls_of: makes (or remembers) the context to speak TLS with.
         access_log: where requests are logged, if anywhere.
@@ -67,6 +67,7 @@ class Plane:
         self.sacrifices = Sacrifices()
         self.draining: bool = False
         self.control_up: bool = False
+        self.control_reads: bool = True
         self.access_log: AccessLog | None = None
         self.offer: Callable[[Exchange], None] = lambda _exchange: None
         self.tls_of: Callable[[Trust], SSLContext] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sidecar.proxy.link import Link
+from sidecar.proxy.link import UNREAD_TICKS, Link
 from sidecar.records import Acknowledged, Hello, Offered, WorkerCounts, WorkerFrame
 from sidecar.wire.frames import FrameReader, frame
 from tests.proxy.scripted import World, answering, post, table, until
@@ -188,3 +188,23 @@ async def test_closing_sends_the_last_counts(world: World, control: Control, lin
 async def test_closing_without_control_does_not_try_to_connect(world: World, control: Control, link: Link) -> None:
     await link.close(0.1)
     assert link._connecting is None
+
+
+async def test_a_control_that_hangs_is_told_from_one_that_reads(world: World, control: Control, link: Link) -> None:
+    await connect(world, link)
+    control.reading.clear()
+    caller = await world.caller()
+    for _ in range(30):  # more than the socket holds
+        await caller.ask(post(b"x" * 90_000))
+        await world.quiet()
+    link.flush()
+    for _ in range(UNREAD_TICKS):
+        link.tick()
+        assert world.plane.control_reads
+    for _ in range(2):
+        link.tick()
+    assert not world.plane.control_reads
+    control.reading.set()
+    await until(lambda: not link.pending_bytes)
+    link.tick()
+    assert world.plane.control_reads
