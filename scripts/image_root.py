@@ -14,7 +14,7 @@ from pathlib import Path
 
 SUITE, PYTHON = "trixie", "3.13"
 MIRROR, KEYS = "http://deb.debian.org/debian", "/usr/share/keyrings/debian-archive-keyring.gpg"
-# Debian's slim base has the C++ library too, for apt; greenlet and onnxruntime need it.
+# Debian's slim base has the C++ library too, for apt; packages with C++ in them, as onnxruntime, need it.
 SLIM = ("python3", "ca-certificates", "tzdata", "libstdc++6")
 BUILDS = (*SLIM, "coreutils", "python3-venv", "python3-dev", "gcc", "libc6-dev")
 
