@@ -284,7 +284,7 @@ class Controller:
     async def _carry_out(self, plan: Plan, receipt: Receipt | None) -> Transition:
         seq = await self._write(plan, receipt)
         await self.turns.publish()
-        await self.recording.replenish()
+        self.turns.begin(self.recording.replenish())
         self._wake()
         done = msgspec.structs.replace(answer_of(plan), audit_seq=seq)
         says = self.recording.unrecorded.says(plan.state.deployment) if seq is None else None

@@ -36,6 +36,7 @@ class Recording:
         self._store = store
         self._clock = clock
         self.reserve = reserve
+        self._reserving = asyncio.Lock()
         self.unrecorded = unrecorded if unrecorded is not None else Unrecorded()
 
     async def write(self, transit: Transit) -> int:
@@ -49,7 +50,7 @@ class Recording:
             return await self._write_or_find(transit)
         except Unavailable as error:
             fault = error
-        if self.reserve is not None and await asyncio.to_thread(self.reserve.give_back):
+        if await self._give_back():
             try:
                 return await self._write_or_find(transit)
             except Unavailable as error:
@@ -70,9 +71,14 @@ class Recording:
             log.info("a rollback was recorded late", extra={"fields": {"deployment": name, "audit_seq": seq}})
 
     async def replenish(self) -> None:
-        """Takes the reserve up again, as far as there is room. Never raises."""
-        if self.reserve is not None and not self.reserve.whole:
-            await asyncio.to_thread(self.reserve.refill)
+        """Takes the reserve up again, as far as there is room. Never raises; who wants it meanwhile waits."""
+        async with self._reserving:
+            if self.reserve is not None and not self.reserve.whole:
+                await asyncio.to_thread(self.reserve.refill)
+
+    async def _give_back(self) -> bool:
+        async with self._reserving:
+            return self.reserve is not None and await asyncio.to_thread(self.reserve.give_back)
 
     def held_back(self) -> bool:
         """Whether whoever else writes to this disk should wait: what is free now is for a rollback."""

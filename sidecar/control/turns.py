@@ -35,10 +35,14 @@ class Turns:
 
     async def to_its_end(self, work: Coroutine[Any, Any, _Done]) -> _Done:
         """Does the work to its end, also when the caller is gone: what is written must go out, its head kept."""
+        return await asyncio.shield(self.begin(work))
+
+    def begin(self, work: Coroutine[Any, Any, _Done]) -> asyncio.Task[_Done]:
+        """Work that no caller waits for, but `finish` does; it must not raise."""
         task = asyncio.create_task(work)
         self._begun.add(task)  # or it could be collected
         task.add_done_callback(self._begun.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def publish(self) -> None:
         """Sends what stands now, one table at a time, each with the newest; then waits until it has arrived."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,30 @@ async def test_the_reserve_is_spent_before_anything_is_held(
     assert recording.held_back()
     await recording.replenish()
     assert (reserve.whole, recording.held_back()) == (True, False)
+
+
+async def test_a_rollback_that_comes_while_the_reserve_is_taken_up_gets_it(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve, go_on = Reserve(tmp_path, 1 << 20), threading.Event()
+    recording = Recording(store, lambda: NOW, reserve)
+    refill = reserve.refill
+
+    def slow() -> None:
+        go_on.wait(60)
+        refill()
+
+    monkeypatch.setattr(reserve, "refill", slow)
+    # The disk takes the transition once the reserve was given back, and it was not taken up before.
+    away(monkeypatch, store, lambda: reserve.held_bytes > 0 or not reserve.spent)
+    taking = asyncio.create_task(recording.replenish())
+    await asyncio.sleep(0)
+    rolling_back = asyncio.create_task(recording.write_or_hold(transit(2, "2")))
+    await asyncio.sleep(0.05)
+    assert not rolling_back.done()
+    go_on.set()
+    await taking
+    assert (await rolling_back, reserve.spent) == (2, True)
 
 
 async def test_what_cannot_be_written_is_held_and_written_in_its_order_later(
