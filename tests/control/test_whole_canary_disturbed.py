@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.control.canarying import Canarying
 from sidecar.errors import Unavailable
-from tests.control.test_whole_canary import (
+from tests.control.canary_ground import (
     AUTO,
     BEGIN,
     MANUAL,
